@@ -1,0 +1,75 @@
+"""dotpt: the one tool for PyTorch's ``.pt`` and ``.pth`` files.
+
+``import dotpt`` loads neither torch nor numpy; each name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Archive": "dotpt.archive.archive",
+    "DotptError": "dotpt.errors",
+    "GlobalName": "dotpt.pickling.values",
+    "InertGlobal": "dotpt.pickling.values",
+    "InertObject": "dotpt.pickling.values",
+    "LimitExceeded": "dotpt.errors",
+    "Limits": "dotpt.limits",
+    "TensorRef": "dotpt.tensors.refs",
+    "UnsafeGlobal": "dotpt.errors",
+    "inspect": "dotpt.inspect.report",
+    "load": "dotpt.archive.load",
+    "open": "dotpt.archive.archive",
+    "verify": "dotpt.archive.verify",
+}
+
+__all__ = [
+    "Archive",
+    "DotptError",
+    "GlobalName",
+    "InertGlobal",
+    "InertObject",
+    "LimitExceeded",
+    "Limits",
+    "TensorRef",
+    "UnsafeGlobal",
+    "inspect",
+    "load",
+    "open",
+    "verify",
+]
+
+if TYPE_CHECKING:
+    from dotpt.archive.archive import Archive as Archive
+    from dotpt.archive.archive import open as open
+    from dotpt.archive.load import load as load
+    from dotpt.archive.verify import verify as verify
+    from dotpt.errors import DotptError as DotptError
+    from dotpt.errors import LimitExceeded as LimitExceeded
+    from dotpt.errors import UnsafeGlobal as UnsafeGlobal
+    from dotpt.inspect.report import inspect as inspect
+    from dotpt.limits import Limits as Limits
+    from dotpt.pickling.values import GlobalName as GlobalName
+    from dotpt.pickling.values import InertGlobal as InertGlobal
+    from dotpt.pickling.values import InertObject as InertObject
+    from dotpt.tensors.refs import TensorRef as TensorRef
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'dotpt' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    # Tracebacks and help say dotpt.X, wherever X lives in the house.
+    if getattr(value, "__module__", "").startswith("dotpt."):
+        value.__module__ = "dotpt"
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

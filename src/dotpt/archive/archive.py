@@ -1,0 +1,261 @@
+"""`dotpt.open`: a file as a lazy view. Opening costs the directory and the pickle; tensors are read when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from dotpt.archive.memories import Memories, storages_of
+from dotpt.archive.opening import open_contents
+from dotpt.errors import MissingDependency, TensorError, UsageError
+from dotpt.formats.contents import Contents, ReadOptions
+from dotpt.limits import DEFAULT_LIMITS, Limits
+from dotpt.pickling.tree import named_tensors, settle, transform
+from dotpt.pickling.values import GlobalName
+from dotpt.tensors.refs import TensorRef
+
+if TYPE_CHECKING:
+    from dotpt.inspect.claims import Claim
+    from dotpt.inspect.report import Report
+
+
+def open(  # noqa: A001 - the verb of the library; users write dotpt.open
+    source: Any,
+    *,
+    mmap: bool = False,
+    verify: bool = True,
+    encoding: str = "utf-8",
+    limits: Limits = DEFAULT_LIMITS,
+    allow_download: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Archive:
+    """Open a file without reading its tensors or running anything in it.
+
+    Args:
+        source: a path, ``http(s)://`` or fsspec address, bytes, or a binary file object.
+        mmap: map tensors from a local file (instant, copy-on-write) instead of reading them.
+        verify: check a record's checksum whenever it is read.
+        encoding: of strings that Python 2 wrote: a codec name, or ``"bytes"``.
+        limits: what the file may ask for.
+        allow_download: fetch a whole remote file where the server cannot send parts.
+        storage_options: for an address: ``headers``, or what its fsspec file system takes.
+
+    Raises:
+        NotATorchFile: the bytes are something else; the message says what.
+        DotptError: the file is damaged, hostile or unsupported; each subclass says how.
+
+    Example:
+        >>> import dotpt
+        >>> with dotpt.open("tests/corpus/fixtures/state_dict-zip.pt") as archive:
+        ...     print(archive.kind, len(archive.tensors))
+        state dict 7
+    """
+    options = ReadOptions(limits=limits, encoding=encoding, verify=verify)
+    contents = open_contents(source, options, allow_download=allow_download, storage_options=storage_options)
+    return Archive(contents, options, mmap=mmap)
+
+
+class Archive:
+    """A file, opened: what it is, its tree, and its tensors by address. Close it, or use it in a ``with``.
+
+    Attributes:
+        contents: the decoded file as the format reader gave it.
+        mmap, verify: how tensors are read unless a call says otherwise.
+    """
+
+    def __init__(self, contents: Contents, options: ReadOptions, *, mmap: bool = False) -> None:
+        self.contents = contents
+        self.options = options
+        self.mmap = mmap
+        self.verify = options.verify
+        self._settled = False
+        self._tensors: dict[str, TensorRef] | None = None
+        self._aliases: dict[str, list[str]] = {}
+        self._closed = False
+
+    # -- facts ------------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The file as the user named it."""
+        return self.contents.container.source.name
+
+    @property
+    def format(self) -> str:
+        """The container: ``zip``, ``legacy``, ``tar``, ``torchscript``, ``safetensors``, ``sharded``, ``pickle``."""
+        return self.contents.format
+
+    @property
+    def kind(self) -> str:
+        """What was saved: ``state dict``, ``checkpoint``, ``whole module``, ``tensor``, ``TorchScript``, ..."""
+        from dotpt.inspect.kinds import kind_of
+
+        return str(kind_of(self).value)
+
+    @property
+    def tree(self) -> Any:
+        """The object that was saved, with `TensorRef` leaves where its tensors are."""
+        if not self._settled:
+            self.contents.tree = transform(self.contents.tree, settle, self.options.limits.nesting)
+            self._settled = True
+        return self.contents.tree
+
+    @property
+    def tensors(self) -> Mapping[str, TensorRef]:
+        """Every tensor by its address: the keys that lead to it, joined by dots."""
+        if self._tensors is None:
+            self._tensors = self._name_tensors()
+        return self._tensors
+
+    @property
+    def aliases(self) -> Mapping[str, list[str]]:
+        """Addresses of tensors that share a storage, by storage key; tied weights and views."""
+        self.tensors  # noqa: B018 - names them
+        return {key: names for key, names in self._aliases.items() if len(names) > 1}
+
+    @property
+    def globals(self) -> list[GlobalName]:
+        """Every class and function that the pickles name."""
+        return self.contents.globals
+
+    @property
+    def unknown_globals(self) -> list[GlobalName]:
+        """Those that are not known to be harmless."""
+        return [name for name in self.contents.globals if not name.known]
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the author wrote beside the tensors, as text by name."""
+        return self.contents.metadata
+
+    @property
+    def writer(self) -> Claim:
+        """Which torch could have written the file, and how certain that is."""
+        from dotpt.inspect.writer import writer_of
+
+        return writer_of(self)
+
+    def inspect(self) -> Report:
+        """The whole report on the file, as `dotpt.inspect` gives it."""
+        from dotpt.inspect.report import report_on
+
+        return report_on(self)
+
+    def _name_tensors(self) -> dict[str, TensorRef]:
+        found: dict[str, TensorRef] = {}
+        first: dict[int, TensorRef] = {}
+        for address, ref in named_tensors(self.tree, self.options.limits.nesting):
+            name, number = address or "tensor", 2
+            while name in found:  # {"a": {"b": t}, "a.b": t}: two places, one spelling
+                name, number = f"{address}#{number}", number + 1
+            if id(ref) in first:
+                known, ref = ref, TensorRef(ref.storage, ref.dtype, ref.offset, ref.shape, ref.strides, ref.requires_grad)
+                ref.layout, ref.flavor, ref.extra, ref.parts = known.layout, known.flavor, known.extra, known.parts
+            else:
+                first[id(ref)] = ref
+            ref.name, ref.archive = name, self
+            found[name] = ref
+            for role, part in (ref.parts or {}).items():
+                if type(part) is TensorRef:
+                    part.name, part.archive = f"{name}.{role}", self
+            for part in ref.strided_parts():
+                if part.storage is not None:
+                    self._aliases.setdefault(part.storage.key, []).append(name)
+        return found
+
+    # -- values -----------------------------------------------------------------------------------------------
+
+    def read_tensor(self, ref: TensorRef, backend: str, *, mmap: bool | None = None, verify: bool | None = None) -> Any:
+        """The values of one tensor (what `TensorRef.numpy` and `TensorRef.torch` call)."""
+        self._check_open()
+        memories = Memories(self.contents)
+        mapped = self.mmap if mmap is None else mmap
+        memories.fetch(storages_of([ref]), mapped=mapped, verify=self.verify if verify is None else verify)
+        return make_backend(backend, memories).leaf(ref)
+
+    def read_slice(self, ref: TensorRef, index: Any) -> Any:
+        """Part of a tensor, reading only the bytes that it spans (what ``ref[10:20]`` calls)."""
+        from dotpt.archive.slices import read_slice
+
+        self._check_open()
+        return read_slice(self, ref, index)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("The archive is closed.", path=self.name, hint="read tensors inside the `with` block")
+
+    def __getitem__(self, address: str) -> TensorRef:
+        try:
+            return self.tensors[address]
+        except KeyError:
+            raise no_such_tensor(self, address) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the file. Arrays and tensors that were taken from it stay valid."""
+        self._closed = True
+        self.contents.close()
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<dotpt.Archive {self.name}: {self.kind}, {len(self.tensors):,} tensors>"
+
+    def _repr_html_(self) -> str:
+        from dotpt.inspect.html import as_html
+
+        return as_html(self.inspect())
+
+
+def make_backend(backend: str, memories: Memories, map_location: Any = None) -> Any:
+    """The maker of leaves for ``numpy``, ``torch`` or ``auto`` (torch where it is installed)."""
+    if backend == "auto":
+        from importlib.util import find_spec
+
+        backend = "torch" if find_spec("torch") is not None else "numpy"
+    if backend == "numpy":
+        if map_location not in (None, "cpu"):
+            raise UsageError("map_location needs the torch back end.", hint="pip install 'dotpt[torch]'")
+        from dotpt.archive.numpy_backend import NumpyBackend
+
+        return NumpyBackend(memories)
+    if backend == "torch":
+        try:
+            from dotpt.archive.torch_backend import TorchBackend
+        except ImportError as error:
+            if error.name != "torch":
+                raise
+            raise MissingDependency(
+                "torch is not installed.", hint="pip install torch, or use backend=\"numpy\" (TensorRef.numpy())"
+            ) from None
+        return TorchBackend(memories, map_location)
+    raise UsageError(f"There is no back end {backend!r}.", hint='use "auto", "torch" or "numpy"')
+
+
+def no_such_tensor(archive: Archive, address: str) -> TensorError:
+    """The error for an address that is not in the file, with the nearest ones."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(address, list(archive.tensors)[:10_000], 3, 0.5)
+    hint = "did you mean " + ", ".join(near) + "?" if near else "`dotpt ls FILE` lists them"
+    return NoSuchTensor("The file has no tensor of this name.", path=archive.name, key=address, hint=hint)
+
+
+class NoSuchTensor(TensorError, KeyError):
+    """An address that is not in the file."""
+
+    __str__ = TensorError.__str__

@@ -1,0 +1,170 @@
+"""`dotpt.load`: the object in a file, as torch.load gives it, without running anything in the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from dotpt.archive.archive import Archive, make_backend
+from dotpt.archive.memories import Memories, storages_of
+from dotpt.archive.opening import open_contents
+from dotpt.errors import UnsafeGlobal, UsageError
+from dotpt.formats.contents import Contents, ReadOptions
+from dotpt.limits import DEFAULT_LIMITS, Limits
+from dotpt.pickling.explain import unsafe_globals
+from dotpt.pickling.tree import transform
+from dotpt.tensors.refs import StorageRef, TensorRef
+
+Progress = Callable[[int, int], None]
+
+
+def load(
+    source: Any,
+    map_location: Any = None,
+    *,
+    backend: str = "auto",
+    mmap: bool | None = None,
+    verify: bool = True,
+    only: str | Iterable[str] | None = None,
+    encoding: str = "utf-8",
+    limits: Limits = DEFAULT_LIMITS,
+    unknown: str = "error",
+    progress: Progress | None = None,
+    allow_download: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> Any:
+    """The object that was saved, with its tensors.
+
+    By default the tensors are copied into memory of their own, and the file's checksums are verified in the
+    same pass. Devices in the file are ignored: everything comes to the CPU unless ``map_location`` says where.
+
+    Args:
+        source: a path, ``http(s)://`` or fsspec address, bytes, or a binary file object.
+        map_location: where tensors go: a device, its name, a dictionary from saved to wanted names, or a
+            function of (storage, saved name), all as torch.load takes them.
+        backend: ``"torch"``, ``"numpy"``, or ``"auto"``: torch where it is installed.
+        mmap: map a local file instead of reading it: instant, copy-on-write. With ``verify`` every byte is
+            still read once; pass ``verify=False`` to touch nothing.
+        verify: compare checksums where the file has them.
+        only: glob or globs over tensor addresses (``"model.*"``); other tensors are neither read nor returned:
+            they are left out of dictionaries, and None takes their place in lists.
+        encoding: of strings that Python 2 wrote: a codec name, or ``"bytes"``.
+        limits: what the file may ask for.
+        unknown: ``"error"`` refuses a file that names unknown classes; ``"inert"`` gives inert records.
+        progress: called with (bytes done, bytes in all) while tensors are read.
+        allow_download: fetch a whole remote file where the server cannot send parts.
+        storage_options: for an address: ``headers``, or what its fsspec file system takes.
+
+    Raises:
+        UnsafeGlobal: it names classes or functions outside the known harmless ones; lists every one.
+        NotATorchFile: the bytes are something else; the message says what.
+        ChecksumMismatch: a tensor is damaged.
+        DotptError: the base of these and all others.
+
+    Example:
+        >>> import dotpt
+        >>> weights = dotpt.load("tests/corpus/fixtures/state_dict-zip.pt", backend="numpy")
+        >>> weights["0.weight"].shape
+        (4, 3, 3, 3)
+    """
+    if unknown not in ("error", "inert"):
+        raise UsageError(f"unknown={unknown!r} is not understood.", hint='use "error" or "inert"')
+    options = ReadOptions(limits=limits, encoding=encoding, verify=verify)
+    contents = open_contents(source, options, allow_download=allow_download, storage_options=storage_options)
+    try:
+        if unknown == "error":
+            refuse_unknown(contents)
+        if only is not None:
+            _select(contents, options, [only] if isinstance(only, str) else list(only))
+        storages = _needed(contents, only is not None, map_location, limits)
+        memories = Memories(contents)
+        made = make_backend(backend, memories, map_location)
+        memories.fetch(storages, mapped=bool(mmap), verify=verify, progress=progress)
+        loaded = transform(contents.tree, made.leaf, limits.nesting, made.finish)
+        _advance(source, contents)
+        return loaded
+    finally:
+        if not hasattr(source, "read"):
+            contents.close()
+
+
+def refuse_unknown(contents: Contents) -> None:
+    """Raise `UnsafeGlobal` if the pickles name anything that is not known to be harmless."""
+    unknown = [name for name in contents.globals if not name.known]
+    if unknown:
+        raise unsafe_globals(unknown, contents.container.source.name, contents.format)
+
+
+def _needed(contents: Contents, selected: bool, map_location: Any, limits: Limits) -> list[StorageRef]:
+    """The storages to read: all that the pickle names, unless a selection or the meta device needs fewer."""
+    if str(map_location) == "meta" and not isinstance(map_location, dict):
+        return []
+    if not selected and contents.format in ("zip", "legacy") and not contents.shards:
+        return list(contents.storages.values())
+    found: list[Any] = []
+
+    def note(value: Any) -> Any:
+        if type(value) in (TensorRef, StorageRef):
+            found.append(value)
+        return value
+
+    transform(contents.tree, note, limits.nesting)
+    return storages_of(found)
+
+
+def _select(contents: Contents, options: ReadOptions, globs: list[str]) -> None:
+    """Keep the tensors whose address matches a glob."""
+    archive = Archive(contents, options)
+    chosen = {name for name in archive.tensors if any(fnmatchcase(name, glob) for glob in globs)}
+    if not chosen:
+        from difflib import get_close_matches
+
+        near = get_close_matches(globs[0], list(archive.tensors)[:10_000], 3, 0.4)
+        raise UsageError(
+            f"No tensor's address matches {', '.join(globs)}.",
+            path=archive.name,
+            hint=f"for example {', '.join(near or list(archive.tensors)[:3])}",
+        )
+    keep = {id(archive.tensors[name]) for name in chosen}
+    dropped: set[int] = {id(ref) for name, ref in archive.tensors.items() if id(ref) not in keep}
+    contents.tree = _without(archive.tree, dropped, options.limits.nesting)
+
+
+class _Gone:
+    """Stands for a tensor that was not selected until its dictionary drops it."""
+
+
+def _without(tree: Any, dropped: set[int], nesting: int) -> Any:
+    gone = _Gone()
+    dictionaries: list[dict[Any, Any]] = []
+
+    def leaf(value: Any) -> Any:
+        return gone if type(value) is TensorRef and id(value) in dropped else value
+
+    tree = transform(tree, leaf, nesting)
+    seen: set[int] = set()
+    level: list[Any] = [tree]
+    while level:
+        value = level.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            dictionaries.append(value)
+            level.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            level.extend(value)
+    for dictionary in dictionaries:
+        for key in [key for key, value in dictionary.items() if value is gone]:
+            del dictionary[key]
+    return transform(tree, lambda value: None if value is gone else value, nesting)
+
+
+def _advance(source: Any, contents: Contents) -> None:
+    """Leave an open file where torch.load leaves it: behind the object, where the next one may begin."""
+    if hasattr(source, "read") and hasattr(source, "seek") and contents.format in ("legacy", "pickle"):
+        begin = getattr(contents.container.source, "base", None)
+        if begin is not None and contents.container.source.is_file is not None:
+            source.seek(begin + int(contents.facts["end"]), os.SEEK_SET)

@@ -1,0 +1,118 @@
+"""The bytes of the storages of one load: read or mapped once, handed to whoever makes arrays of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from mmap import mmap
+from typing import Any
+
+from dotpt.container.record import STORED, Container
+from dotpt.errors import TensorError, UsageError
+from dotpt.formats.contents import Contents
+from dotpt.tensors.dtypes import DType
+from dotpt.tensors.memory import Memory, allocate
+from dotpt.tensors.reading import Progress, read_records, verify_in_place
+from dotpt.tensors.refs import StorageRef, TensorRef
+
+
+class Memories:
+    """Where each storage's bytes lie. `fetch` brings them; `of` gives them."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._held: dict[int, Memory] = {}
+        self._swapped: dict[int, int] = {}
+        self._maps: dict[int, mmap] = {}
+
+    def fetch(
+        self,
+        storages: Iterable[StorageRef],
+        *,
+        mapped: bool = False,
+        verify: bool = True,
+        progress: Progress | None = None,
+    ) -> None:
+        """Read (or map) these storages, if they are not held yet."""
+        wanted: dict[int, list[StorageRef]] = {}
+        for storage in storages:
+            base = storage.view_of[0] if storage.view_of else storage
+            if id(base) not in self._held and base.container is not None:
+                wanted.setdefault(id(base.container), []).append(base)
+        for group in wanted.values():
+            unique = list({id(storage): storage for storage in group}.values())
+            container: Container = unique[0].container
+            check = getattr(container, "check_layout", None)
+            if check is not None and not container.source.remote:
+                check()
+            if mapped:
+                self._map(container, unique, verify, progress)
+            else:
+                records = [storage.record for storage in unique]
+                memories = read_records(container, records, verify=verify, progress=progress)
+                for storage, memory in zip(unique, memories, strict=True):
+                    self._held[id(storage)] = memory
+
+    def _map(self, container: Container, storages: list[StorageRef], verify: bool, progress: Progress | None) -> None:
+        """A private mapping: pages are read when touched, and copied when written."""
+        if not container.source.is_file:
+            raise UsageError(
+                "Only a local file can be mapped.", path=container.source.name, hint="leave mmap=True out"
+            )
+        records = [storage.record for storage in storages]
+        if any(record.method != STORED for record in records):
+            raise UsageError(
+                "The file is compressed, so it cannot be mapped.", path=container.source.name, hint="leave mmap=True out"
+            )
+        buffer = self._maps.get(id(container))
+        if buffer is None:
+            buffer = self._maps[id(container)] = container.source.map()
+        if verify:
+            verify_in_place(container.source, memoryview(buffer), records, progress=progress)
+        whole = Memory(buffer, 0, container.source.size)
+        for storage, record in zip(storages, records, strict=True):
+            self._held[id(storage)] = whole.part(record.offset, record.size)
+
+    def of(self, storage: StorageRef, dtype: DType) -> Memory:
+        """The bytes of a storage, in this machine's byte order for elements of ``dtype``."""
+        if storage.view_of is not None:
+            base, start = storage.view_of
+            return self.of(base, dtype).part(start, storage.nbytes)
+        memory = self._held.get(id(storage))
+        if memory is None:
+            if storage.container is not None:
+                raise TensorError("A storage was used before it was read.", key=storage.key)
+            memory = self._held[id(storage)] = allocate(storage.nbytes)
+        if storage.swap and dtype.swap > 1 or id(storage) in self._swapped:
+            self._swap(storage, dtype, memory)
+        return memory
+
+    def _swap(self, storage: StorageRef, dtype: DType, memory: Memory) -> None:
+        """Turn the bytes round by the type of the tensor, not of the storage class: torch's mistake for uint16."""
+        from dotpt.tensors.arrays import swap_bytes
+
+        unit = self._swapped.setdefault(id(storage), 0)
+        if unit == 0:
+            swap_bytes(memory, dtype.swap)
+            self._swapped[id(storage)] = dtype.swap
+        elif unit != dtype.swap:
+            raise TensorError(
+                "Tensors of different element sizes share a storage of the other byte order.", key=storage.key
+            )
+
+
+def storages_of(refs: Iterable[Any]) -> list[StorageRef]:
+    """The storages that tensors (or storages) look at, each once, in order."""
+    found: dict[int, StorageRef] = {}
+    for ref in refs:
+        if type(ref) is StorageRef:
+            found[id(ref)] = ref
+            continue
+        if type(ref) is not TensorRef:
+            continue
+        for part in ref.strided_parts():
+            if part.storage is not None:
+                found[id(part.storage)] = part.storage
+            for extra in (part.extra or {}).values():
+                if type(extra) is TensorRef and extra.storage is not None:
+                    found[id(extra.storage)] = extra.storage
+    return list(found.values())

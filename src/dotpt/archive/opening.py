@@ -1,0 +1,78 @@
+"""From whatever a user calls a file to its decoded contents."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dotpt.errors import DotptError
+from dotpt.formats import Contents, ReadOptions, read_contents
+from dotpt.source import open_source
+from dotpt.source.base import Source
+
+
+def open_contents(
+    source: Any, options: ReadOptions, *, allow_download: bool = False, storage_options: Mapping[str, Any] | None = None
+) -> Contents:
+    """Open and decode a file, a folder of shards, bytes, a file object or an address.
+
+    Raises:
+        DotptError: its subclass and message say what is wrong; the path is filled in.
+    """
+    if isinstance(source, (str, os.PathLike)) and Path(source).is_dir():
+        from dotpt.formats import sharded
+
+        return sharded.read(Path(source), options)
+    opened = open_source(
+        source, allow_download=allow_download, storage_options=storage_options, limits=options.limits
+    )
+    try:
+        return _decode(opened, source, options)
+    except DotptError as error:
+        error.path = error.path or opened.name
+        if opened is not source:
+            opened.close()
+        raise
+    except BaseException:
+        if opened is not source:
+            opened.close()
+        raise
+
+
+def _decode(opened: Source, source: Any, options: ReadOptions) -> Contents:
+    contents = read_contents(opened, options)
+    if contents.format == "legacy" and not hasattr(source, "read"):
+        _check_end(contents, opened, options)
+    return contents
+
+
+def _check_end(contents: Contents, opened: Source, options: ReadOptions) -> None:
+    """Behind a legacy object stands another one (torch.save to one handle, again and again), or nothing."""
+    from dotpt.container.legacy import LegacyContainer
+    from dotpt.errors import LegacyError
+    from dotpt.formats import pt_legacy
+
+    end, count = int(contents.facts["end"]), 1
+    while end < opened.size:
+        try:
+            following = pt_legacy.read(opened, options, end)
+        except DotptError:
+            following = None
+        if following is None or following.format != "legacy" or not isinstance(following.container, LegacyContainer):
+            raise LegacyError(
+                f"{opened.size - end:,} bytes follow the end of the file's content.",
+                path=opened.name,
+                offset=end,
+                hint="something was appended to the file: do not trust it",
+            )
+        contents.globals += [g for g in following.globals if g not in contents.globals]
+        contents.shards.append(following)
+        end, count = int(following.facts["end"]), count + 1
+    contents.facts["objects"] = count
+    if count > 1:
+        contents.notes.append(
+            f"The file holds {count:,} objects one after the other; as with torch.load, the first is shown, "
+            "and an open file object gives them in turn."
+        )

@@ -1,0 +1,340 @@
+"""Leaves of a tree as torch's own objects, on the device that ``map_location`` says (default: the CPU)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from dotpt.archive.memories import Memories
+from dotpt.errors import DotptError, TensorError, UnsupportedError
+from dotpt.pickling.tree import settle
+from dotpt.pickling.values import Device, GeneratorState, ReturnType, Size, Symbol
+from dotpt.tensors.arrays import strided_array
+from dotpt.tensors.composite import check_jagged, check_nested, check_sparse
+from dotpt.tensors.dtypes import DTYPES, DType
+from dotpt.tensors.memory import Memory
+from dotpt.tensors.refs import StorageRef, TensorRef, contiguous_strides
+
+Locate = Callable[[str], Any]
+# Types that torch takes from numpy as they are; the others are taken as integers of their size and viewed.
+_DIRECT = frozenset(
+    "float64 float32 float16 int64 int32 int16 int8 uint8 bool complex64 complex128 uint16 uint32 uint64".split()
+)
+_VIEWED = {1: "uint8", 2: "int16", 4: "int32"}
+
+
+class TorchBackend:
+    """Makes tensors on the memories of storages. A tensor that is all of its storage costs one call."""
+
+    name = "torch"
+
+    def __init__(self, memories: Memories, map_location: Any = None) -> None:
+        self._memories = memories
+        self._places = _Places(map_location)
+        self._storages: dict[int, tuple[StorageRef, Any]] = {}
+        self._alone: dict[int, tuple[StorageRef, Any]] = {}
+        self._made: dict[int, tuple[TensorRef, Any]] = {}
+        self._types: dict[str, tuple[Any, np.dtype[Any], bool]] = {}
+
+    def leaf(self, value: Any) -> Any:
+        """What a leaf becomes. One reference gives one tensor, wherever it appears."""
+        kind = type(value)
+        if kind is TensorRef:
+            made = self._made.get(id(value))
+            if made is None:
+                made = self._made[id(value)] = value, self.tensor(value)
+            return made[1]
+        if kind is StorageRef:
+            return self.storage(value)
+        if kind is DType:
+            return dtype_of(value)
+        if kind is Size:
+            return torch.Size(value)
+        if kind is Device:
+            return torch.device(value.type) if value.index is None else torch.device(value.type, value.index)
+        if kind is Symbol:
+            return getattr(torch, value.name)
+        return settle(value)
+
+    def finish(self, value: Any) -> Any:
+        """Named tuples and generators of torch, their parts being torch's already."""
+        if type(value) is ReturnType:
+            return getattr(torch.return_types, value.name)(value.values)
+        if type(value) is GeneratorState:
+            return _generator(value)
+        return value
+
+    # -- storages -----------------------------------------------------------------------------------------------
+
+    def storage(self, ref: StorageRef) -> Any:
+        """A storage that was saved by itself, typed or untyped as it was."""
+        untyped = self._untyped(ref, ref.dtype)
+        if ref.untyped:
+            return untyped
+        return torch.storage.TypedStorage(wrap_storage=untyped, dtype=dtype_of(ref.dtype), _internal=True)
+
+    def _untyped(self, ref: StorageRef, dtype: DType) -> Any:
+        """The storage that all its tensors share."""
+        held = self._storages.get(id(ref))
+        if held is None:
+            alone = self._alone.get(id(ref))
+            if alone is not None:
+                storage = alone[1].untyped_storage()
+            elif ref.view_of is not None:
+                base, start = ref.view_of
+                storage = self._untyped(base, dtype)[start : start + ref.nbytes]
+            elif self._places.is_meta(ref.location):
+                storage = torch.UntypedStorage(ref.nbytes, device="meta")
+            else:
+                storage = self._places.put(_as_storage(self._memories.of(ref, dtype)), ref.location)
+            held = self._storages[id(ref)] = ref, storage
+        return held[1]
+
+    # -- tensors ------------------------------------------------------------------------------------------------
+
+    def tensor(self, ref: TensorRef) -> Any:
+        """The tensor of a reference, whatever its layout."""
+        if ref.layout == "strided" and ref.storage is not None:
+            tensor = self._whole(ref) if ref.extra is None else None
+            if tensor is None:
+                tensor = self._strided(ref)
+        elif ref.layout == "strided":
+            tensor = self._without_storage(ref)
+        else:
+            tensor = self._composite(ref)
+        if ref.flavor == "parameter":
+            tensor = torch.nn.Parameter(tensor, ref.requires_grad)
+        elif ref.requires_grad and not tensor.requires_grad:
+            tensor.requires_grad_(True)
+        if ref.flavor == "buffer":
+            tensor = torch.nn.Buffer(tensor)
+        if ref.extra and "attributes" in ref.extra:
+            tensor.__dict__.update(self._attributes(ref.extra["attributes"]))
+        return tensor
+
+    def _whole(self, ref: TensorRef) -> Any:
+        """The common case: a contiguous CPU tensor that is all of its storage, and the first to look at it."""
+        storage = ref.storage
+        if (
+            storage is None
+            or ref.offset
+            or id(storage) in self._alone
+            or id(storage) in self._storages
+            or storage.view_of is not None
+            or not self._places.is_cpu(storage.location)
+        ):
+            return None
+        dtype = ref.dtype
+        if ref.numel * dtype.itemsize != storage.nbytes or ref.strides != contiguous_strides(ref.shape):
+            return None
+        known = self._types.get(dtype.name)
+        if known is None:
+            known = self._types[dtype.name] = _numpy_view(dtype)
+        kind, numpy_type, direct = known
+        if kind is None:
+            return None
+        memory = self._memories.of(storage, dtype)
+        tensor = torch.from_numpy(np.ndarray(ref.shape, numpy_type, memory.buffer, memory.start))
+        if not direct:
+            tensor = tensor.view(kind)
+        self._alone[id(storage)] = storage, tensor
+        return tensor
+
+    def _strided(self, ref: TensorRef) -> Any:
+        assert ref.storage is not None
+        storage, extra = self._untyped(ref.storage, ref.dtype), ref.extra or {}
+        if "scheme" in extra:
+            tensor = self._quantized(ref, extra)
+        else:
+            tensor = torch.empty((0,), dtype=dtype_of(ref.dtype), device=storage.device)
+        tensor.set_(storage, ref.offset, ref.shape, ref.strides)
+        if extra.get("conj"):
+            tensor = _with_bit(tensor, torch._C._set_conj)
+        if extra.get("neg"):
+            tensor = _with_bit(tensor, torch._C._set_neg)
+        if "device" in extra:  # xla and its like: the values were copied to the CPU to be saved
+            tensor = self._places.move(tensor, str(extra["device"]))
+        return tensor
+
+    def _quantized(self, ref: TensorRef, extra: dict[str, Any]) -> Any:
+        dtype = dtype_of(ref.dtype)
+        if "scale" in extra:
+            return torch._empty_affine_quantized((0,), scale=extra["scale"], zero_point=extra["zero_point"], dtype=dtype)
+        scales, zeros = (self._channel(extra[name]) for name in ("scales", "zero_points"))
+        if zeros.dtype.is_floating_point and scales.dtype == torch.float64:
+            scales = scales.to(torch.float32)
+        return torch._empty_per_channel_affine_quantized(
+            ref.shape, scales=scales, zero_points=zeros, axis=extra["axis"], dtype=dtype
+        )
+
+    def _channel(self, values: Any) -> Any:
+        if type(values) is TensorRef:
+            return self.leaf(values)
+        integers = all(type(value) is int for value in values)
+        return torch.tensor(values, dtype=torch.long if integers else torch.double)
+
+    def _without_storage(self, ref: TensorRef) -> Any:
+        array = (ref.extra or {}).get("array")
+        if array is not None:
+            tensor = torch.from_numpy(np.array(array)).to(dtype_of(ref.dtype))
+            return self._places.move(tensor, str((ref.extra or {}).get("device", "cpu")))
+        if ref.shape == (0,):  # an empty tensor of torch 0.1, whose state was never set
+            return torch.empty((0,), dtype=dtype_of(ref.dtype))
+        return torch.empty_strided(ref.shape, ref.strides, dtype=dtype_of(ref.dtype), device="meta")
+
+    def _attributes(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        from dotpt.limits import DEFAULT_LIMITS
+        from dotpt.pickling.tree import transform
+
+        return transform(dict(attributes), self.leaf, DEFAULT_LIMITS.nesting, self.finish)  # type: ignore[no-any-return]
+
+    # -- other layouts --------------------------------------------------------------------------------------------
+
+    def _composite(self, ref: TensorRef) -> Any:
+        parts, extra = ref.parts or {}, ref.extra or {}
+        made = {role: self.leaf(part) for role, part in parts.items()}
+        on_meta = any(part.is_meta for part in made.values())
+        if not on_meta:
+            self._check(ref)
+        if ref.layout == "sparse_coo":
+            return torch.sparse_coo_tensor(
+                made["indices"], made["values"], ref.shape, is_coalesced=extra.get("coalesced"), check_invariants=not on_meta
+            )
+        if ref.layout.startswith("sparse"):
+            roles = [role for role in made if role != "values"]
+            return torch.sparse_compressed_tensor(
+                made[roles[0]], made[roles[1]], made["values"], ref.shape, layout=getattr(torch, ref.layout),
+                check_invariants=not on_meta,
+            )  # fmt: skip
+        if ref.layout == "nested":
+            return torch._nested_view_from_buffer(made["buffer"], made["sizes"], made["strides"], made["offsets"])
+        return _jagged(ref, made, extra)
+
+    def _check(self, ref: TensorRef) -> None:
+        """The numbers inside, checked on the bytes that were read (without torch's opinion of them)."""
+        arrays = {}
+        for role, part in (ref.parts or {}).items():
+            if role == "values" or role == "buffer":
+                arrays[role] = _shape_only(part)
+            else:
+                arrays[role] = strided_array(part, self._memories.of(part.storage, part.dtype))
+        if ref.layout.startswith("sparse"):
+            check_sparse(ref, arrays)
+        elif ref.layout == "nested":
+            check_nested(arrays)
+        else:
+            check_jagged(ref, arrays)
+
+
+def dtype_of(dtype: DType) -> Any:
+    """torch's dtype; `UnsupportedError` where this torch has none of the name."""
+    found = getattr(torch, dtype.name, None)
+    if found is None:
+        raise UnsupportedError(
+            f"The installed torch {torch.__version__} has no dtype {dtype.name}.",
+            hint='pip install -U torch, or load with backend="numpy"',
+        )
+    return found
+
+
+def _numpy_view(dtype: DType) -> tuple[Any, np.dtype[Any], bool]:
+    """torch's dtype, the numpy type that torch takes over, and whether that is the type itself."""
+    if dtype.name in _DIRECT:
+        return dtype_of(dtype), np.dtype(dtype.numpy), True
+    if dtype.kind != "float" or dtype.itemsize not in _VIEWED:
+        return None, np.dtype("uint8"), False
+    return dtype_of(dtype), np.dtype(_VIEWED[dtype.itemsize]), False
+
+
+def _as_storage(memory: Memory) -> Any:
+    if not memory.length:
+        return torch.UntypedStorage(0)
+    return torch.from_numpy(np.ndarray((memory.length,), np.uint8, memory.buffer, memory.start)).untyped_storage()
+
+
+def _with_bit(tensor: Any, setter: Any) -> Any:
+    setter(tensor, True)
+    return tensor
+
+
+def _shape_only(part: TensorRef) -> Any:
+    return np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), part.shape, (0,) * len(part.shape))
+
+
+def _jagged(ref: TensorRef, made: dict[str, Any], extra: dict[str, Any]) -> Any:
+    cache = extra.get("cache") or {}
+    bounds = {}
+    for name, key in (("min_seqlen", "min_seqlen"), ("max_seqlen", "max_seqlen")):
+        value = cache.get(key) if isinstance(cache, dict) else None
+        if type(value) is TensorRef and value.shape and value.shape[0] < 1 << 31:
+            bounds[name] = value.shape[0]
+    tensor = torch.nested.nested_tensor_from_jagged(
+        made["values"], made["offsets"], made.get("lengths"), ref.extra.get("ragged", 1) if ref.extra else 1, **bounds
+    )
+    return tensor.requires_grad_(True) if extra.get("requires_grad") else tensor
+
+
+def _generator(value: GeneratorState) -> Any:
+    generator = torch.Generator(value.device.type if value.device.index is None else str(value.device))
+    try:
+        generator.set_state(value.state)
+    except (RuntimeError, TypeError) as error:
+        raise TensorError(f"A random generator's state is not one: {error!s:.100}.") from None
+    return generator
+
+
+class _Places:
+    """``map_location`` in all of torch's forms: None, a name, a device, a dictionary of names, a function."""
+
+    def __init__(self, map_location: Any) -> None:
+        self._wanted = str(map_location) if isinstance(map_location, (str, torch.device)) else map_location
+        self._known: dict[str, str] = {}
+
+    def target(self, tag: str) -> str:
+        """The device that storages with the tag ``tag`` go to; ``?`` where a function decides for each."""
+        found = self._known.get(tag)
+        if found is None:
+            found = self._known[tag] = self._decide(tag)
+        return found
+
+    def _decide(self, tag: str) -> str:
+        wanted = self._wanted
+        if wanted is None:
+            return "meta" if tag == "meta" else "cpu"
+        if isinstance(wanted, dict):
+            wanted = str(wanted.get(tag, "cpu"))
+        elif callable(wanted):
+            return "?"
+        try:
+            torch.device(wanted)
+        except RuntimeError:
+            raise DotptError(
+                f"map_location names no device: {wanted!r:.60}.", hint='use "cpu", "cuda:0", "mps" or "meta"'
+            ) from None
+        return str(wanted)
+
+    def is_cpu(self, tag: str) -> bool:
+        """Whether storages with this tag stay where they were read."""
+        return self.target(tag) == "cpu"
+
+    def is_meta(self, tag: str) -> bool:
+        """Whether storages with this tag get no memory at all."""
+        return self.target(tag) == "meta"
+
+    def put(self, storage: Any, tag: str) -> Any:
+        """``storage`` (on the CPU) moved to its place."""
+        target = self.target(tag)
+        if target == "?":
+            moved = self._wanted(storage, tag)
+            return storage if moved is None else getattr(moved, "_untyped_storage", moved)
+        if target == "cpu":
+            return storage
+        return torch.empty((0,), dtype=torch.uint8).set_(storage).to(target).untyped_storage()
+
+    def move(self, tensor: Any, tag: str) -> Any:
+        """A whole tensor moved to its place."""
+        target = self.target(tag)
+        return tensor if target in ("cpu", "?") else tensor.to(target)

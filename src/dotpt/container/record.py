@@ -1,0 +1,104 @@
+"""What crosses this boundary: a source in, named records out.
+
+A *record* is a named run of bytes in a container (a zip member, a storage of a legacy file, a tensor of a
+safetensors file). Containers know where each lies, how it is stored and what checksum it was given; they do
+not know what is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dotpt.errors import ChecksumMismatch
+from dotpt.limits import DEFAULT_LIMITS, Limits
+from dotpt.source.base import Source
+
+STORED, DEFLATED = 0, 8
+
+# Bytes at (offset, length): a source's `read`, or a reader's that already holds them in memory.
+ReadAt = Callable[[int, int], "bytes | memoryview"]
+
+
+@dataclass(slots=True)
+class Record:
+    """One named run of bytes.
+
+    Attributes:
+        name: the name inside the container, without its root folder.
+        offset: byte position of the payload in the source.
+        size: bytes of the content.
+        stored: bytes it occupies in the source (less than ``size`` when compressed).
+        method: `STORED` or `DEFLATED`.
+        crc: CRC-32 of the content, or None where the writer left none.
+    """
+
+    name: str
+    offset: int
+    size: int
+    stored: int
+    method: int = STORED
+    crc: int | None = None
+
+
+class Container:
+    """One open file of records. `source` is where they lie, `kind` the container's name."""
+
+    kind: str = ""
+    root: str = ""
+
+    def __init__(self, source: Source, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.source = source
+        self.limits = limits
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all records, in the order of the directory."""
+        raise NotImplementedError
+
+    def __contains__(self, name: str) -> bool:
+        raise NotImplementedError
+
+    def record(self, name: str) -> Record:
+        """The record called ``name``; `RecordMissing` if there is none."""
+        raise NotImplementedError
+
+    def read(self, name: str, *, verify: bool = True) -> bytes:
+        """The whole content of a record, its checksum verified."""
+        record = self.record(name)
+        content = self.content(record)
+        if verify:
+            self.check_crc(record, content)
+        return content
+
+    def content(self, record: Record) -> bytes:
+        """The bytes of ``record``, uncompressed, unverified."""
+        if record.method == STORED:
+            return self.source.read(record.offset, record.size)
+        from dotpt.container.inflate import inflate
+
+        return inflate(self.source, record, self.limits)
+
+    def check_crc(self, record: Record, content: bytes | memoryview) -> None:
+        """Raise `ChecksumMismatch` unless ``content`` has the record's CRC (where it has one)."""
+        from dotpt.container.crc import crc32
+
+        if record.crc is not None and (found := crc32(content)) != record.crc:
+            raise checksum_mismatch(self.source, record, found)
+
+    def close(self) -> None:
+        """Close the source."""
+        self.source.close()
+
+
+def checksum_mismatch(source: Source, record: Record, found: int) -> ChecksumMismatch:
+    """The error for a record whose bytes give the CRC-32 ``found``."""
+    return ChecksumMismatch(
+        f"The record is damaged: its bytes have the checksum {found:08x}, {record.crc or 0:08x} was written.",
+        path=source.name,
+        record=record.name,
+        offset=record.offset,
+        found=found,
+        expected=record.crc,
+        hint="get the file again; `dotpt verify` lists every damaged tensor, verify=False loads it all the same",
+    )

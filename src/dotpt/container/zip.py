@@ -1,0 +1,411 @@
+"""The zip container of torch 1.4 to today: directory, records, and the strict rules.
+
+Byte layout as torch writes it (numbers little-endian; zip64 twins always present since 1.6)::
+
+    0   local header   PK34 need flags method time date crc=0 csize=0 usize=0 n e | name n | extra e ('FB' + len + Z...)
+        payload        starts at a multiple of the alignment (64)
+        descriptor     PK78 crc csize usize            (16 bytes; 24 when the sizes need 64 bits; none when empty)
+        ... next local header ...
+    cd  directory      PK12 made need flags method time date crc csize usize n e c disk int ext offset | name | extra
+        zip64 end      PK66 (56 bytes)   locator PK67 (20 bytes)   end PK56 (22 bytes)      end of file
+
+Every byte belongs to exactly one of these; `ziprules` names each way in which a file can disagree. The
+directory is checked on opening. Local headers and descriptors are checked for all records at once before the
+first payload is used (`check_layout`), except that a remote source checks a record's own when it reads it.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from dotpt.container import ziprules as rules
+from dotpt.container.record import DEFLATED, STORED, Container, ReadAt, Record
+from dotpt.errors import LimitExceeded, RecordMissing, TruncatedFile
+from dotpt.limits import DEFAULT_LIMITS, Limits
+from dotpt.source.base import Source
+from dotpt.source.windows import Windows
+
+LOCAL, CENTRAL, DESCRIPTOR = b"PK\x03\x04", b"PK\x01\x02", b"PK\x07\x08"
+END, END64, LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
+TAIL = 1 << 16
+FLAG_ENCRYPTED, FLAG_DESCRIPTOR, FLAG_UTF8 = 0x0001, 0x0008, 0x0800
+FLAGS_DEFLATE_LEVEL = 0x0006  # how hard the writer tried: no reader acts on it
+KNOWN_FLAGS = FLAG_DESCRIPTOR | FLAG_UTF8 | FLAGS_DEFLATE_LEVEL
+MAX16, MAX32 = 0xFFFF, 0xFFFFFFFF
+
+_central = struct.Struct("<4s6H3L5H2L").unpack_from
+_central_size = 46
+_end = struct.Struct("<4s4H2LH").unpack
+_end64 = struct.Struct("<4sQ2H2L4Q").unpack
+_locator = struct.Struct("<4sLQL").unpack
+_extra = struct.Struct("<2H").unpack_from
+_lengths = struct.Struct("<2H").unpack_from
+
+
+class ZipContainer(Container):
+    """An open zip archive whose directory obeys the strict rules."""
+
+    kind = "zip"
+
+    def __init__(self, source: Source, limits: Limits = DEFAULT_LIMITS) -> None:
+        super().__init__(source, limits)
+        self._directory_offset, directory, count = _find_directory(source, limits)
+        self._parse_directory(directory, count)
+        self._check_names()
+        self._order = sorted(range(count), key=self._headers.__getitem__)
+        self._payloads: list[int] = [-1] * count
+        self._all_checked = False
+        self._check_starts()
+
+    # -- what readers ask ------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._index)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._index
+
+    def index(self, name: str) -> int:
+        """The position of record ``name`` in the directory; `RecordMissing` if there is none."""
+        try:
+            return self._index[name]
+        except KeyError:
+            raise RecordMissing(
+                "A record that the file needs is not in it.", path=self.source.name, record=name, hint="get the file again"
+            ) from None
+
+    def record(self, name: str) -> Record:
+        return self.checked_record(self.index(name))
+
+    def checked_record(self, index: int) -> Record:
+        """The record at a position of the directory; its local header is checked now if it was not before."""
+        if self._payloads[index] < 0:
+            self.check_record(index)
+        return self.record_at(index)
+
+    def record_at(self, index: int) -> Record:
+        """The record at a position of the directory, its local header having been checked."""
+        size, crc = self._sizes[index], self._crcs[index]
+        # torch can be told to write no checksums: it puts 0. A real CRC of 0 is one in four billion.
+        known = None if crc == 0 and size else crc
+        name, method = self._names[index], self._methods[index]
+        record = Record(name, self._payloads[index], size, self._stored[index], method, known)
+        if method == DEFLATED and not (self.limits.deflated or _is_code(name)):
+            raise self._broken(rules.CompressedRecord, "The record is compressed, which torch never does.", index)
+        return record
+
+    def size_of(self, index: int) -> int:
+        """Bytes of the content of the record at a position of the directory."""
+        return self._sizes[index]
+
+    def span(self, index: int) -> tuple[int, int]:
+        """First byte of a record's local header, and first byte after its descriptor."""
+        return self._headers[index], self._ends[index]
+
+    # -- checks against the local headers -----------------------------------------------------------------------
+
+    def check_layout(self, read_at: ReadAt | None = None) -> None:
+        """Compare every local header and descriptor with the directory.
+
+        Args:
+            read_at: where to take the bytes from (a loader that has the file in memory); default: the source,
+                read in windows so that many small records cost few calls.
+        """
+        if self._all_checked:
+            return
+        read_at = read_at or Windows(self.source).read
+        for index in self._order:
+            if self._payloads[index] < 0:
+                self.check_record(index, read_at)
+        self._all_checked = True
+
+    def check_record(self, index: int, read_at: ReadAt | None = None) -> None:
+        """Compare one record's local header and descriptor with the directory, and locate its payload."""
+        read_at = read_at or self.source.read
+        header, end, at = self._headers[index], self._ends[index], self._entries[index]
+        entry, name = self._directory, self._raw_names[index]
+        fixed = 30 + len(name)
+        if header + fixed > end:
+            raise self._broken(rules.OverlappingRecords, "The record reaches into the next one.", index, header)
+        local = bytes(read_at(header, fixed))
+        flags, sizes = entry[at + 8 : at + 10], entry[at + 16 : at + 28]
+        # Sizes and checksum are 0 in the local header when a descriptor follows; else they are the directory's.
+        deferred = local[14:26] == b"\0" * 12 and self._flags[index] & FLAG_DESCRIPTOR
+        if (
+            local[:4] != LOCAL
+            or local[6:8] != flags
+            or local[8:10] != entry[at + 10 : at + 12]
+            or local[30:] != name
+            or not (deferred or local[14:26] == sizes)
+        ):
+            raise self._local_mismatch(index, local)
+        name_length, extra_length = _lengths(local, 26)
+        payload = header + fixed + extra_length
+        descriptor = payload + self._stored[index]
+        if name_length != len(name):
+            raise self._local_mismatch(index, local)
+        if descriptor > end:
+            raise self._broken(rules.OverlappingRecords, "The record reaches into the next one.", index, header)
+        if extra_length:
+            self._check_extra(index, bytes(read_at(header + fixed, extra_length)), header + fixed)
+        self._check_descriptor(index, read_at(descriptor, min(end - descriptor, 32)), descriptor, end)
+        self._payloads[index] = payload
+
+    def _check_descriptor(self, index: int, found: bytes | memoryview, offset: int, end: int) -> None:
+        at, length = self._entries[index], end - offset
+        if not self._flags[index] & FLAG_DESCRIPTOR:
+            if length:
+                raise self._broken(rules.GapBetweenRecords, f"{length:,} bytes belong to no record.", index, offset)
+            return
+        short = self._directory[at + 16 : at + 28]
+        if length == 16 and found == DESCRIPTOR + short:
+            return
+        crc, stored, size = self._crcs[index], self._stored[index], self._sizes[index]
+        wide = struct.pack("<LQQ", crc, stored, size)
+        if bytes(found) in (DESCRIPTOR + wide, wide, struct.pack("<3L", crc, stored & MAX32, size & MAX32)) and length <= 24:
+            return
+        if length > 24:
+            raise self._broken(rules.GapBetweenRecords, f"{length - 16:,} bytes belong to no record.", index, offset)
+        raise self._broken(
+            rules.DescriptorMismatch, "The record's data descriptor disagrees with the directory.", index, offset
+        )
+
+    def _check_extra(self, index: int, extra: bytes, offset: int) -> None:
+        """Extra fields must be whole; a local zip64 field, where it holds sizes, the directory's."""
+        for kind, start, length in self._fields(extra, index, offset):
+            values = [int.from_bytes(extra[p : p + 8], "little") for p in range(start, start + length - 7, 8)]
+            allowed = ({0, self._sizes[index]}, {0, self._stored[index]}, {0, self._headers[index]})
+            if kind != 1:
+                continue
+            if len(values) == 1:  # torch: the offset alone, when only that is large
+                allowed = ({0, self._sizes[index], self._headers[index]},) + allowed[1:]
+            if any(value not in good for value, good in zip(values, allowed, strict=False)):
+                raise self._broken(
+                    rules.LocalHeaderMismatch, "The local header's zip64 sizes disagree with the directory.", index, offset
+                )
+
+    def _fields(self, extra: bytes, index: int, offset: int) -> list[tuple[int, int, int]]:
+        fields, at = [], 0
+        while at < len(extra):
+            if at + 4 > len(extra):
+                raise self._broken(rules.BadExtraField, "An extra field is cut short.", index, offset + at)
+            kind, length = _extra(extra, at)
+            if at + 4 + length > len(extra):
+                raise self._broken(rules.BadExtraField, "An extra field is longer than its room.", index, offset + at)
+            fields.append((kind, at + 4, length))
+            at += 4 + length
+        return fields
+
+    def _local_mismatch(self, index: int, local: bytes) -> rules.ZipError:
+        at, entry = self._entries[index], self._directory
+        what, found, expected = "signature", local[:4], LOCAL
+        for label, start, stop, twin in (("flags", 6, 8, 8), ("method", 8, 10, 10), ("name length", 26, 28, 28)):
+            if what == "signature" and local[:4] == LOCAL and local[start:stop] != entry[at + twin : at + twin + stop - start]:
+                what, found, expected = label, local[start:stop], entry[at + twin : at + twin + stop - start]
+        if what == "signature" and local[:4] == LOCAL:
+            what, found, expected = "name", local[30:], self._raw_names[index]
+            if found == expected:
+                what, found, expected = "sizes or checksum", local[14:26], entry[at + 16 : at + 28]
+        return self._broken(
+            rules.LocalHeaderMismatch,
+            f"The record's local header and the directory disagree on the {what}.",
+            index,
+            self._headers[index],
+            found=found,
+            expected=expected,
+        )
+
+    # -- the directory ------------------------------------------------------------------------------------------
+
+    def _parse_directory(self, directory: bytes, count: int) -> None:
+        self._directory = directory
+        self._entries: list[int] = []
+        self._raw_names: list[bytes] = []
+        self._flags: list[int] = []
+        self._methods: list[int] = []
+        self._crcs: list[int] = []
+        self._stored: list[int] = []
+        self._sizes: list[int] = []
+        self._headers: list[int] = []
+        at, total = 0, len(directory)
+        for number in range(count):
+            if at + _central_size > total or directory[at : at + 4] != CENTRAL:
+                raise self._damaged(f"Entry {number + 1:,} of {count:,} of the directory does not parse.", at)
+            fields = _central(directory, at)
+            name_length, extra_length, comment_length = fields[10:13]
+            stop = at + _central_size + name_length + extra_length + comment_length
+            if stop > total:
+                raise self._damaged(f"Entry {number + 1:,} of the directory is longer than the directory.", at)
+            self._entries.append(at)
+            self._raw_names.append(directory[at + _central_size : at + _central_size + name_length])
+            self._flags.append(fields[3])
+            self._methods.append(fields[4])
+            self._crcs.append(fields[7])
+            self._stored.append(fields[8])
+            self._sizes.append(fields[9])
+            self._headers.append(fields[16])
+            if fields[13]:
+                raise self._broken(rules.EndRecordMismatch, "The archive claims to span several disks.", number)
+            if fields[3] & ~KNOWN_FLAGS or fields[4] not in (STORED, DEFLATED):
+                self._check_flags(number)
+            if MAX32 in (fields[8], fields[9], fields[16]) or extra_length:
+                self._widen(number, at + _central_size + name_length, extra_length)
+            if fields[4] == STORED and self._stored[number] != self._sizes[number]:
+                raise self._broken(
+                    rules.DirectoryDamaged, "The directory gives a stored record two different sizes.", number
+                )
+            at = stop
+        if at != total:
+            raise self._damaged(f"The directory has {total - at:,} bytes more than its {count:,} entries.", at)
+
+    def _check_flags(self, number: int) -> None:
+        flags, method = self._flags[number], self._methods[number]
+        if flags & FLAG_ENCRYPTED or flags & 0x2040:
+            raise self._broken(rules.EncryptedRecord, "The record is encrypted.", number)
+        if flags & ~KNOWN_FLAGS:
+            raise self._broken(rules.UnsupportedFlags, f"The record has the flags {flags:#06x}.", number, found=flags)
+        raise self._broken(
+            rules.UnsupportedMethod, f"The record is packed with method {method}.", number, found=method, expected=STORED
+        )
+
+    def _widen(self, number: int, at: int, length: int) -> None:
+        """Take the 64-bit values from the zip64 extra field, where the entry points there."""
+        extra = self._directory[at : at + length]
+        wanted = [column for column in (self._sizes, self._stored, self._headers) if column[number] == MAX32]
+        for kind, start, size in self._fields(extra, number, self._directory_offset + at):
+            if kind != 1:
+                continue
+            if size < 8 * len(wanted) or size > 28:
+                raise self._broken(rules.BadExtraField, "The zip64 field does not hold the sizes.", number)
+            for column in wanted:
+                column[number] = int.from_bytes(extra[start : start + 8], "little")
+                start += 8
+            wanted = []
+        if wanted:
+            raise self._broken(rules.BadExtraField, "The entry needs a zip64 field and has none.", number)
+
+    def _check_names(self) -> None:
+        try:
+            names = [raw.decode() for raw in self._raw_names]
+        except UnicodeDecodeError:
+            raise self._damaged("A record's name is not UTF-8.", 0, rules.BadRecordName) from None
+        root, slash, _ = names[0].partition("/") if names else ("", "", "")
+        prefix = root + slash
+        if names and not slash:
+            raise self._broken(rules.SecondRoot, "The records are not in a top folder, as torch puts them.", 0)
+        self.root = root
+        skip = len(prefix)
+        self._names: list[str] = [name[skip:] for name in names]
+        for number, name in enumerate(names):
+            if not name.startswith(prefix):
+                raise self._broken(rules.SecondRoot, "The records do not share one top folder.", number, expected=root)
+            if "\\" in name or "\0" in name or "//" in name or name[0] == "/" or "." in name and _dotted(name):
+                raise self._broken(rules.BadRecordName, "The record's name is read differently by different tools.", number)
+        self._index = dict(zip(self._names, range(len(names)), strict=True))
+        folded = {name.casefold() for name in self._names}
+        if len(folded) != len(names):
+            self._report_duplicate()
+        self._index = {name: at for name, at in self._index.items() if name and name[-1] != "/"}
+
+    def _report_duplicate(self) -> None:
+        seen: dict[str, str] = {}
+        for number, name in enumerate(self._names):
+            if (twin := seen.setdefault(name.casefold(), name)) != name or self._index[name] != number:
+                raise self._broken(rules.DuplicateRecord, f"Two records have the name {twin!r}.", number, found=twin)
+
+    def _check_starts(self) -> None:
+        """The records lie one after the other from byte 0 to the directory."""
+        starts = [self._headers[index] for index in self._order] + [self._directory_offset]
+        self._ends = [0] * len(self._order)
+        if starts[0] != 0:
+            first = self._order[0] if self._order else None
+            raise self._broken(rules.LeadingData, f"{starts[0]:,} bytes precede the first record.", first, 0)
+        for position, index in enumerate(self._order):
+            self._ends[index] = starts[position + 1]
+            if starts[position] + 30 + self._stored[index] > starts[position + 1]:
+                raise self._broken(
+                    rules.OverlappingRecords, "The record reaches into the next one.", index, starts[position]
+                )
+
+    # -- errors ---------------------------------------------------------------------------------------------------
+
+    def _broken(
+        self, rule: type[rules.ZipError], problem: str, index: int | None, offset: int | None = None, **facts: Any
+    ) -> rules.ZipError:
+        if offset is None and index is not None:
+            offset = self._directory_offset + self._entries[index]
+        name = None if index is None else self._raw_names[index].decode("utf-8", "replace")
+        return rule(problem, path=self.source.name, record=name, offset=offset, **facts)
+
+    def _damaged(
+        self, problem: str, at: int, rule: type[rules.ZipError] = rules.DirectoryDamaged
+    ) -> rules.ZipError:
+        return rule(problem, path=self.source.name, offset=self._directory_offset + at)
+
+
+def _is_code(name: str) -> bool:
+    """TorchScript's sources and their line tables are the only records that torch compresses."""
+    return name.endswith((".py", ".debug_pkl")) and "/" in name
+
+
+def _dotted(name: str) -> bool:
+    return any(part in (".", "..") for part in name.split("/"))
+
+
+def _find_directory(source: Source, limits: Limits) -> tuple[int, bytes, int]:
+    """Offset, bytes and number of entries of the central directory."""
+    facts: dict[str, Any] = {"path": source.name}
+    length = min(source.size, TAIL)
+    start = source.size - length
+    tail = source.read(start, length)
+    at = length - 22
+    if length < 22 or tail[at : at + 4] != END or tail[-2:] != b"\0\0":
+        raise _no_end_record(source, tail, start)
+    _, disk, cd_disk, here, count, size, offset, _ = _end(tail[at:])
+    if disk or cd_disk or here != count:
+        raise rules.EndRecordMismatch("The end record claims several disks or two counts.", offset=start + at, **facts)
+    directory_end = start + at
+    if tail[max(at - 20, 0) : max(at - 20, 0) + 4] == LOCATOR and at >= 76:
+        directory_end = start + at - 76
+        _, disk, pointer, disks = _locator(tail[at - 20 : at])
+        sign, record_size, _, _, disk64, cd_disk64, here64, count64, size64, offset64 = _end64(tail[at - 76 : at - 20])
+        if sign != END64 or record_size != 44 or pointer != directory_end or disk or disks > 1:
+            raise rules.EndRecordMismatch("The zip64 end record is not where its locator says.", offset=start + at - 20, **facts)
+        pairs = ((count, count64, MAX16), (size, size64, MAX32), (offset, offset64, MAX32))
+        if disk64 or cd_disk64 or here64 != count64 or any(a not in (b, top) for a, b, top in pairs):
+            raise rules.EndRecordMismatch("The two end records disagree.", offset=directory_end, **facts)
+        count, size, offset = count64, size64, offset64
+    if offset + size != directory_end:
+        raise rules.EndRecordMismatch(
+            "The directory does not end where the end record begins.",
+            offset=start + at,
+            found=offset + size,
+            expected=directory_end,
+            **facts,
+        )
+    if count > limits.records:
+        raise LimitExceeded("records", count, limits.records, **facts)
+    if size > limits.header_bytes:
+        raise LimitExceeded("header_bytes", size, limits.header_bytes, **facts)
+    if offset >= start:
+        return offset, tail[offset - start : directory_end - start], count
+    return offset, source.read(offset, size), count
+
+
+def _no_end_record(source: Source, tail: bytes, start: int) -> TruncatedFile | rules.ZipError:
+    found = tail.rfind(END)
+    if 0 <= found <= len(tail) - 22:
+        comment = int.from_bytes(tail[found + 20 : found + 22], "little")
+        extra = len(tail) - found - 22
+        what = "a comment" if comment == extra else "something else"
+        return rules.TrailingData(
+            f"{extra:,} bytes follow the end record ({what}).", path=source.name, offset=start + found + 22
+        )
+    return rules.MissingEndRecord(
+        f"The file was cut short: it ends after {source.size:,} bytes, before its directory.",
+        path=source.name,
+        offset=source.size,
+    )
+

@@ -1,0 +1,245 @@
+"""Every error dotpt raises, as one tree.
+
+* DotptError
+    * SourceError (OSError): the bytes could not be reached
+        * SourceNotFound (FileNotFoundError)
+        * SourceIsFolder (IsADirectoryError)
+        * SourceDenied (PermissionError)
+        * SourceChanged: the file changed while it was being read
+        * RangesNotSupported: a server that cannot send a part of a file
+    * NotATorchFile (pickle.UnpicklingError): the bytes are something else; the message says what
+    * ContainerError (RuntimeError): the box around the records is damaged or ambiguous
+        * TruncatedFile (EOFError)
+        * ZipError: one class a rule, see `dotpt.container.ziprules`
+        * ChecksumMismatch
+        * RecordMissing (KeyError)
+        * LegacyError, TarError, SafetensorsError, ShardError
+    * PickleError (pickle.UnpicklingError): the opcode stream is malformed
+        * UnsafeGlobal: the stream names classes or functions that are not known to be harmless
+    * TensorError (RuntimeError): a tensor that does not fit its storage
+    * LimitExceeded (RuntimeError): a limit that keeps hostile files harmless was reached
+    * UnsupportedError (NotImplementedError): recognised, and not read by this version
+    * MissingDependency (ImportError): an optional package is needed
+    * UsageError (ValueError): an argument that makes no sense
+
+A message is one sentence, then where, then ``Try: ...``. The facts of it are attributes, so a program need
+not read the words.
+"""
+
+from __future__ import annotations
+
+from pickle import UnpicklingError
+from typing import Any
+
+
+class DotptError(Exception):
+    """Base of every error of dotpt.
+
+    Args:
+        problem: one sentence that says what is wrong.
+        path: the file, as the user named it.
+        record: the record (zip member, tar member, stream) in it.
+        offset: the byte offset at which the problem was seen.
+        key: the tensor or key concerned.
+        found, expected: the two facts that disagree.
+        hint: the next step to take, a sentence without "Try:".
+
+    Example:
+        >>> str(DotptError("The file is empty.", path="a.pt", hint="copy it again"))
+        'The file is empty. (a.pt) Try: copy it again'
+    """
+
+    hint: str | None = None
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        path: str | None = None,
+        record: str | None = None,
+        offset: int | None = None,
+        key: str | None = None,
+        found: Any = None,
+        expected: Any = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.path = path
+        self.record = record
+        self.offset = offset
+        self.key = key
+        self.found = found
+        self.expected = expected
+        if hint is not None:
+            self.hint = hint
+
+    @property
+    def where(self) -> str:
+        """The place, for people: path, record, key and byte offset, as far as known."""
+        parts = [self.path, self.record and f"record {self.record}", self.key and f"key {self.key}"]
+        if self.offset is not None:
+            parts.append(f"byte {self.offset}")
+        return ", ".join(readable(str(part)) for part in parts if part)
+
+    def __str__(self) -> str:
+        text = readable(self.problem)
+        if self.where:
+            text += f" ({self.where})"
+        if self.hint:
+            text += f" Try: {readable(self.hint)}"
+        return text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross process borders (a data loader's worker): keep every fact."""
+        return _rebuild_error, (type(self), self.__dict__.copy(), self.args)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The facts as plain values, for ``--json``."""
+        facts = {
+            "error": type(self).__name__,
+            "problem": self.problem,
+            "path": self.path,
+            "record": self.record,
+            "offset": self.offset,
+            "key": self.key,
+            "found": None if self.found is None else str(self.found),
+            "expected": None if self.expected is None else str(self.expected),
+            "hint": self.hint,
+        }
+        return {name: value for name, value in facts.items() if value is not None}
+
+
+def _rebuild_error(cls: type[DotptError], state: dict[str, Any], args: tuple[Any, ...]) -> DotptError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+def readable(text: str) -> str:
+    """``text`` with everything a terminal would obey made visible.
+
+    Names in a file are written by strangers: control characters, ANSI escapes, direction marks and lone
+    surrogates are replaced by their escaped form.
+
+    Example:
+        >>> readable("a" + chr(27) + "[31mb")
+        'a\\\\x1b[31mb'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
+class SourceError(DotptError, OSError):
+    """The bytes could not be reached or read."""
+
+
+class SourceNotFound(SourceError, FileNotFoundError):
+    """There is nothing at this path or address."""
+
+
+class SourceIsFolder(SourceError, IsADirectoryError):
+    """A folder was given where a file was expected."""
+
+
+class SourceDenied(SourceError, PermissionError):
+    """The file exists and may not be read."""
+
+
+class SourceChanged(SourceError):
+    """The file changed while it was being read."""
+
+
+class RangesNotSupported(SourceError):
+    """The server sends only whole files."""
+
+
+class NotATorchFile(DotptError, UnpicklingError):
+    """The bytes are not a PyTorch file; the message says what they are."""
+
+
+class ContainerError(DotptError, RuntimeError):
+    """The container is damaged, ambiguous or breaks a rule."""
+
+
+class TruncatedFile(ContainerError, EOFError):
+    """The file ends before its content does."""
+
+
+class ChecksumMismatch(ContainerError):
+    """A record's bytes are not those that were written."""
+
+
+class RecordMissing(ContainerError, KeyError):
+    """A record that the file refers to is not in it."""
+
+    __str__ = DotptError.__str__
+
+
+class LegacyError(ContainerError):
+    """The stacked-pickle format (torch before 1.6) is broken."""
+
+
+class TarError(ContainerError):
+    """The tar format (torch 0.1.x) is broken."""
+
+
+class SafetensorsError(ContainerError):
+    """A safetensors header breaks the rules of the format."""
+
+
+class ShardError(ContainerError):
+    """A sharded checkpoint's index and its shards disagree."""
+
+
+class PickleError(DotptError, UnpicklingError):
+    """The opcode stream is malformed."""
+
+
+class UnsafeGlobal(PickleError):
+    """The stream names classes or functions outside the known harmless ones.
+
+    Attributes:
+        globals: every such name, as `dotpt.GlobalName` records.
+    """
+
+    globals: tuple[Any, ...] = ()
+
+
+class TensorError(DotptError, RuntimeError):
+    """A tensor whose description and storage do not fit together."""
+
+
+class LimitExceeded(DotptError, RuntimeError):
+    """A limit that keeps hostile files harmless was reached.
+
+    Args:
+        limit: the name of the field of `dotpt.Limits`.
+        actual: the amount the file asks for (or the first amount over the limit).
+        allowed: the value of the limit.
+
+    Example:
+        >>> LimitExceeded("nesting", 5000, 1000).limit
+        'nesting'
+    """
+
+    def __init__(self, limit: str, actual: int, allowed: int, **facts: Any) -> None:
+        facts.setdefault("hint", f"if you trust the file, pass limits=dotpt.Limits({limit}=...) with a higher value")
+        super().__init__(f"The file exceeds the limit `{limit}`: {actual:,} where {allowed:,} are allowed.", **facts)
+        self.limit = limit
+        self.actual = actual
+        self.allowed = allowed
+
+
+class UnsupportedError(DotptError, NotImplementedError):
+    """The file is recognised, and this version does not read it."""
+
+
+class MissingDependency(DotptError, ImportError):
+    """An optional package is needed for this."""
+
+
+class UsageError(DotptError, ValueError):
+    """An argument that makes no sense."""

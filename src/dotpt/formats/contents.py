@@ -1,0 +1,68 @@
+"""What every format gives: a tree of values, and the storages its tensors look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from dotpt.container.record import Container
+from dotpt.limits import DEFAULT_LIMITS, Limits
+from dotpt.pickling.values import GlobalName
+from dotpt.tensors.refs import StorageRef
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a file is to be read.
+
+    Attributes:
+        limits: what it may ask for.
+        encoding: of Python 2's strings (a codec name, or ``bytes``).
+        errors: how undecodable ones are treated.
+        verify: whether the checksums of the pickles are compared too.
+        nested: how deep this file is embedded in others.
+    """
+
+    limits: Limits = DEFAULT_LIMITS
+    encoding: str = "utf-8"
+    errors: str = "strict"
+    verify: bool = True
+    nested: int = 0
+
+
+@dataclass(slots=True)
+class Contents:
+    """A file, decoded, its tensors' bytes not yet read.
+
+    Attributes:
+        format: ``zip``, ``legacy``, ``tar``, ``torchscript``, ``safetensors``, ``sharded`` or ``pickle``.
+        tree: the object that was saved, with `TensorRef` and `StorageRef` leaves.
+        container: where the records are; the first one of a sharded file.
+        storages: every storage that the tree names, by key.
+        globals: every name that the pickles ask for.
+        facts: what the file says of itself (``version``, ``byteorder``, ``protocol``, ...).
+        metadata: what its author wrote beside the tensors (safetensors' ``__metadata__``, extra files).
+        extra: parts beside the tree, by role (TorchScript: ``constants``, ``code``).
+        notes: what a reader should know, one sentence each.
+    """
+
+    format: str
+    tree: Any
+    container: Container
+    storages: dict[str, StorageRef] = field(default_factory=dict)
+    globals: list[GlobalName] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    shards: list[Contents] = field(default_factory=list)
+
+    @property
+    def containers(self) -> list[Container]:
+        """Every container that bytes come from."""
+        return [self.container, *(shard.container for shard in self.shards if shard.container is not self.container)]
+
+    def close(self) -> None:
+        """Close every file."""
+        for container in self.containers:
+            container.close()

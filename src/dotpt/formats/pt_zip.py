@@ -1,0 +1,130 @@
+"""The zip format of torch 1.4 to today: ``data.pkl`` and its storages ``data/0``, ``data/1``, ...
+
+Records beside them: ``version``, ``byteorder`` (since 2.1; before, little-endian is assumed, as torch does),
+``.format_version`` and ``.storage_alignment`` (since 2.7), ``.data/serialization_id`` (since 2.1).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from dotpt.container.zip import ZipContainer
+from dotpt.errors import ContainerError, NotATorchFile, PickleError, TensorError, UnsupportedError
+from dotpt.formats.contents import Contents, ReadOptions
+from dotpt.formats.embedded import nested_reader
+from dotpt.pickling.context import Context
+from dotpt.pickling.machine import Machine
+from dotpt.tensors.refs import StorageRef
+
+_TEXT_RECORDS = ("version", "byteorder", ".format_version", ".storage_alignment", ".data/version", ".data/serialization_id")
+_MAX_VERSION = 10
+
+
+def read(container: ZipContainer, options: ReadOptions) -> Contents:
+    """The contents of a zip that torch wrote.
+
+    Raises:
+        NotATorchFile: a zip of another kind (the message says which).
+        ContainerError, PickleError, TensorError, LimitExceeded: what each says.
+    """
+    _refuse_other_kinds(container)
+    facts = _facts(container)
+    if "constants.pkl" in container:
+        from dotpt.formats import torchscript
+
+        return torchscript.read(container, options, facts)
+    context = Context(options.limits, nested_reader(options))
+    tree, machine = decode(container, "data.pkl", context, options)
+    attach_storages(container, context.storages, "data/", facts["byteorder"])
+    contents = Contents("zip", tree, container, context.storages, list(machine.globals.values()), facts)
+    contents.metadata = {name: None for name in container.names if name.startswith("extra/")}
+    return contents
+
+
+def decode(container: ZipContainer, name: str, context: Context, options: ReadOptions) -> tuple[Any, Machine]:
+    """The object of one pickle record, which must be the whole of it."""
+    data = container.read(name, verify=options.verify)
+    machine = Machine(
+        data, context, encoding=options.encoding, errors=options.errors, path=container.source.name, record=name
+    )
+    tree = machine.load()
+    if machine.position != len(data):
+        raise PickleError(
+            f"{len(data) - machine.position:,} bytes follow the pickle's end.",
+            path=container.source.name,
+            record=name,
+            offset=machine.position,
+            hint="something is hidden behind the pickle: do not trust the file",
+        )
+    return tree, machine
+
+
+def attach_storages(container: ZipContainer, storages: dict[str, StorageRef], prefix: str, byteorder: str) -> None:
+    """Point each storage at its record, whose size must be exactly the storage's."""
+    swap = byteorder != sys.byteorder
+    for key, storage in storages.items():
+        if storage.container is not None or storage.view_of is not None:
+            continue
+        index = container.index(prefix + key)
+        if container.size_of(index) != storage.nbytes:
+            raise TensorError(
+                f"The record holds {container.size_of(index):,} bytes, the pickle says {storage.nbytes:,}.",
+                path=container.source.name,
+                record=prefix + key,
+                key=key,
+                found=container.size_of(index),
+                expected=storage.nbytes,
+                hint="the file is damaged or made to mislead: get it again from its author",
+            )
+        storage.container, storage.index, storage.swap = container, index, swap
+
+
+def _facts(container: ZipContainer) -> dict[str, Any]:
+    facts: dict[str, Any] = {"root": container.root}
+    for name in _TEXT_RECORDS:
+        if name in container:
+            text = container.read(name)
+            if len(text) > 100 or not text.isascii():
+                raise ContainerError("The record is not the short text it should be.", path=container.source.name, record=name)
+            facts[name.removeprefix(".")] = text.decode("ascii").strip()
+    version = facts.get("data/version", facts.get("version"))
+    if version is None:
+        raise ContainerError("The file has no version record.", path=container.source.name, record="version")
+    if not version.isdigit() or not 1 <= int(version) <= _MAX_VERSION:
+        raise ContainerError(
+            f"The file is of version {version!r}; 1 to {_MAX_VERSION} are known.",
+            path=container.source.name,
+            record="version",
+            hint="a newer dotpt may read it: pip install -U dotpt",
+        )
+    facts["byteorder_recorded"] = "byteorder" in facts
+    facts.setdefault("byteorder", "little")
+    if facts["byteorder"] not in ("little", "big"):
+        raise ContainerError(
+            f"The byte order is {facts['byteorder']!r}.", path=container.source.name, record="byteorder"
+        )
+    return facts
+
+
+def _refuse_other_kinds(container: ZipContainer) -> None:
+    facts = {"path": container.source.name}
+    if "archive_format" in container or any(n.startswith("models/") and n.endswith(".json") for n in container.names):
+        raise UnsupportedError(
+            "This is a torch.export archive (.pt2).", hint="read it with torch.export.load; dotpt will read it later", **facts
+        )
+    if "serialized_exported_program.json" in container:
+        raise UnsupportedError(
+            "This is a torch.export archive of torch 2.7 or before.", hint="read it with torch.export.load", **facts
+        )
+    if ".data/extern_modules" in container:
+        raise UnsupportedError(
+            "This is a torch.package archive.", hint="read it with torch.package, if you trust it: it holds code", **facts
+        )
+    if "data.pkl" not in container:
+        shown = ", ".join(container.names[:3])
+        raise NotATorchFile(
+            f"This zip archive is not a PyTorch file: it has no data.pkl (it holds {shown or 'nothing'}).",
+            hint="unpack it and look for the .pt inside",
+            **facts,
+        )

@@ -1,0 +1,65 @@
+"""What crosses this boundary: a buffer of the caller in, a `Source` over the same bytes out.
+
+Invariant: the buffer is never copied as a whole and never written to. Who changes it meanwhile reads changed bytes.
+"""
+
+from __future__ import annotations
+
+from dotpt.errors import UsageError
+from dotpt.source.base import Source
+from dotpt.source.failures import closed
+
+
+class BytesSource(Source):
+    """Bytes in memory.
+
+    Args:
+        data: a contiguous buffer. It is borrowed until `close`.
+        name: what messages call it.
+
+    Raises:
+        UsageError: the buffer is not contiguous.
+
+    Attributes:
+        wrapped: "gzip" if the bytes came out of a gzip stream.
+
+    Example:
+        >>> BytesSource(b"abcdef").read(2, 3)
+        b'cde'
+    """
+
+    wrapped: str | None = None
+
+    def __init__(self, data: bytes | bytearray | memoryview, name: str = "<bytes>") -> None:
+        view = memoryview(data)
+        if not view.c_contiguous:
+            raise UsageError("The buffer is not contiguous.", path=name, hint="pass bytes(view)")
+        if view.format != "B" or view.ndim != 1:
+            view = view.cast("B") if view.nbytes else memoryview(b"")
+        self._view: memoryview | None = view.toreadonly()
+        self.name = name
+        self.size = view.nbytes
+
+    @property
+    def view(self) -> memoryview:
+        """All bytes, read-only, without a copy."""
+        if self._view is None:
+            raise closed(self.name)
+        return self._view
+
+    def read_into(self, offset: int, target: memoryview) -> None:
+        """Fill ``target`` with the bytes from ``offset`` on."""
+        view = self.view
+        self.check_range(offset, len(target))
+        target[:] = view[offset : offset + len(target)]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The ``length`` bytes from ``offset`` on, copied once."""
+        view = self.view
+        self.check_range(offset, length)
+        return bytes(view[offset : offset + length])
+
+    def close(self) -> None:
+        """Give the buffer back."""
+        # Not `release()`: arrays may have been made over the view, and they keep the buffer alive themselves.
+        self._view = None

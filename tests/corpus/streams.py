@@ -12,7 +12,9 @@ torch. `kind` says what a reader that executes nothing must do:
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from . import pickles as p
 from .pickles import pickled, stream
@@ -34,6 +36,10 @@ def _add(name: str, kind: str, data: bytes, about: str) -> None:
     STREAMS[name] = Stream(data, kind, about)
 
 
+def _join(kind: str, join: Callable[..., bytes], name: str, about: str, *ops: bytes) -> None:
+    _add(name, kind, join(*ops), about)
+
+
 _echo = p.text("echo")
 _system = p.global_("os", "system")
 _call = stream(p.mark(), _echo, p.tuple_(), p.reduce_())
@@ -43,7 +49,7 @@ _call = stream(p.mark(), _echo, p.tuple_(), p.reduce_())
 
 
 def _attacks() -> None:
-    add = lambda name, about, *ops: _add(name, "attack", pickled(*ops), about)  # noqa: E731
+    add = partial(_join, "attack", pickled)
     add("reduce", "the plain form", _system, _call)
     add("inst", "INST imports and calls at once", p.mark(), _echo, p.inst("os", "system"))
     add("obj", "OBJ calls the first item above the mark", p.mark(), _system, _echo, p.obj())
@@ -100,7 +106,7 @@ def _attacks() -> None:
 
 
 def _malformed() -> None:
-    add = lambda name, about, *ops: _add(name, "malformed", stream(*ops), about)  # noqa: E731
+    add = partial(_join, "malformed", stream)
     add("empty", "no bytes")
     add("stop_on_empty_stack", "STOP with nothing to return", p.proto(2), p.stop())
     add("no_end", "a value and no STOP", p.proto(2), p.none())
@@ -139,7 +145,7 @@ def _malformed() -> None:
 
 
 def _bombs() -> None:
-    add = lambda name, about, *ops: _add(name, "bomb", stream(*ops), about)  # noqa: E731
+    add = partial(_join, "bomb", stream)
     add("memo_huge_index", "a memo of 10**8 entries: 1.5 GiB in C",
         p.proto(2), p.none(), p.long_binput(10**8), p.stop())
     add("memo_max_index", "a memo of 2**32 entries", p.proto(2), p.none(), p.long_binput(2**32 - 1), p.stop())
@@ -165,7 +171,7 @@ def _bombs() -> None:
 
 
 def _honest() -> None:
-    add = lambda name, about, *ops: _add(name, "honest", stream(*ops), about)  # noqa: E731
+    add = partial(_join, "honest", stream)
     add("protocol_0", "text opcodes",
         p.mark(), p.dict_(), p.put(0), p.string("a"), p.int_(1), p.setitem(), p.unicode("é"), p.none(), p.setitem(),
         p.stop())

@@ -28,10 +28,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class _Piece:
-    """One read: a range of the source into memory, and the parts of records in it."""
+    """A range of the source and its memory, to be read unless it is mapped, and the parts of records in it."""
 
     offset: int
     target: memoryview
+    mapped: bool = False
     parts: list[tuple[int, int, int]] = field(default_factory=list)  # record number, first and last byte in target
 
 
@@ -88,7 +89,7 @@ def verify_in_place(
             for at in range(0, record.size, PIECE):
                 begin = record.offset + at
                 length = min(PIECE, record.size - at)
-                pieces.append(_Piece(-1, view[begin : begin + length], [(number, 0, length)]))
+                pieces.append(_Piece(begin, view[begin : begin + length], True, [(number, 0, length)]))
     checks = _Checks(source, records)
     _run(source, pieces, checks, threads, progress, sum(len(piece.target) for piece in pieces))
     checks.finish()
@@ -187,7 +188,7 @@ def _run(
             except IndexError:
                 return
             try:
-                if piece.offset >= 0:
+                if not piece.mapped:
                     source.read_into(piece.offset, piece.target)
                 if checks is not None:
                     checks.add(piece)

@@ -16,6 +16,7 @@ first payload is used (`check_layout`), except that a remote source checks a rec
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any
 
@@ -35,7 +36,10 @@ KNOWN_FLAGS = FLAG_DESCRIPTOR | FLAG_UTF8 | FLAGS_DEFLATE_LEVEL
 MAX16, MAX32 = 0xFFFF, 0xFFFFFFFF
 
 _central = struct.Struct("<4s6H3L5H2L").unpack_from
+_central_lengths = struct.Struct("<3H").unpack_from
 _central_size = 46
+_SMALL = 1 << 16  # records of this mean size or less lie close enough to be read through
+_MANY = 64  # from so many records on, columns are cheaper than rows
 _end = struct.Struct("<4s4H2LH").unpack
 _end64 = struct.Struct("<4sQ2H2L4Q").unpack
 _locator = struct.Struct("<4sLQL").unpack
@@ -106,16 +110,15 @@ class ZipContainer(Container):
 
     # -- checks against the local headers -----------------------------------------------------------------------
 
-    def check_layout(self, read_at: ReadAt | None = None) -> None:
-        """Compare every local header and descriptor with the directory.
-
-        Args:
-            read_at: where to take the bytes from (a loader that has the file in memory); default: the source,
-                read in windows so that many small records cost few calls.
-        """
+    def check_layout(self) -> None:
+        """Compare every local header and descriptor with the directory."""
         if self._all_checked:
             return
-        read_at = read_at or Windows(self.source).read
+        if self._columns is not None and self._directory_offset < _SMALL * len(self._order):
+            from dotpt.container.zipcolumns import accept
+
+            accept(self, self._columns, self._order, self._payloads)
+        read_at = Windows(self.source).read
         for index in self._order:
             if self._payloads[index] < 0:
                 self.check_record(index, read_at)
@@ -223,42 +226,51 @@ class ZipContainer(Container):
         self._directory = directory
         self._entries: list[int] = []
         self._raw_names: list[bytes] = []
-        self._flags: list[int] = []
-        self._methods: list[int] = []
-        self._crcs: list[int] = []
-        self._stored: list[int] = []
-        self._sizes: list[int] = []
-        self._headers: list[int] = []
         at, total = 0, len(directory)
         for number in range(count):
             if at + _central_size > total or directory[at : at + 4] != CENTRAL:
                 raise self._damaged(f"Entry {number + 1:,} of {count:,} of the directory does not parse.", at)
-            fields = _central(directory, at)
-            name_length, extra_length, comment_length = fields[10:13]
-            stop = at + _central_size + name_length + extra_length + comment_length
+            name_length, extra_length, comment_length = _central_lengths(directory, at + 28)
+            name = at + _central_size
+            stop = name + name_length + extra_length + comment_length
             if stop > total:
                 raise self._damaged(f"Entry {number + 1:,} of the directory is longer than the directory.", at)
             self._entries.append(at)
-            self._raw_names.append(directory[at + _central_size : at + _central_size + name_length])
-            self._flags.append(fields[3])
-            self._methods.append(fields[4])
-            self._crcs.append(fields[7])
-            self._stored.append(fields[8])
-            self._sizes.append(fields[9])
-            self._headers.append(fields[16])
-            if fields[13]:
-                raise self._broken(rules.EndRecordMismatch, "The archive claims to span several disks.", number)
-            if fields[3] & ~KNOWN_FLAGS or fields[4] not in (STORED, DEFLATED):
-                self._check_flags(number)
-            if MAX32 in (fields[8], fields[9], fields[16]) or extra_length:
-                self._widen(number, at + _central_size + name_length, extra_length)
-            if fields[4] == STORED and self._stored[number] != self._sizes[number]:
-                raise self._broken(
-                    rules.DirectoryDamaged, "The directory gives a stored record two different sizes.", number
-                )
+            self._raw_names.append(directory[name : name + name_length])
             at = stop
         if at != total:
             raise self._damaged(f"The directory has {total - at:,} bytes more than its {count:,} entries.", at)
+        self._read_columns(count)
+
+    def _read_columns(self, count: int) -> None:
+        self._columns: Any = None
+        if count >= _MANY:
+            from dotpt.container.zipcolumns import Directory
+
+            columns = self._columns = Directory(self._directory, self._entries)
+            self._flags, self._methods, self._crcs = columns.flags.tolist(), columns.methods.tolist(), columns.crcs.tolist()
+            self._stored, self._sizes = columns.stored.tolist(), columns.sizes.tolist()
+            self._headers = columns.headers.tolist()
+            unusual = columns.unusual(KNOWN_FLAGS)
+        else:
+            rows = [_central(self._directory, at) for at in self._entries]
+            self._flags, self._methods, self._crcs = ([row[column] for row in rows] for column in (3, 4, 7))
+            self._stored, self._sizes, self._headers = ([row[column] for row in rows] for column in (8, 9, 16))
+            unusual = list(range(count))
+        for number in unusual:
+            self._check_entry(number)
+
+    def _check_entry(self, number: int) -> None:
+        at = self._entries[number]
+        fields = _central(self._directory, at)
+        if fields[13]:
+            raise self._broken(rules.EndRecordMismatch, "The archive claims to span several disks.", number)
+        if fields[3] & ~KNOWN_FLAGS or fields[4] not in (STORED, DEFLATED):
+            self._check_flags(number)
+        if MAX32 in (fields[8], fields[9], fields[16]) or fields[11]:
+            self._widen(number, at + _central_size + fields[10], fields[11])
+        if fields[4] == STORED and self._stored[number] != self._sizes[number]:
+            raise self._broken(rules.DirectoryDamaged, "The directory gives a stored record two different sizes.", number)
 
     def _check_flags(self, number: int) -> None:
         flags, method = self._flags[number], self._methods[number]
@@ -287,27 +299,34 @@ class ZipContainer(Container):
             raise self._broken(rules.BadExtraField, "The entry needs a zip64 field and has none.", number)
 
     def _check_names(self) -> None:
+        joined = b"\n".join(self._raw_names)
         try:
-            names = [raw.decode() for raw in self._raw_names]
+            text = joined.decode()
         except UnicodeDecodeError:
             raise self._damaged("A record's name is not UTF-8.", 0, rules.BadRecordName) from None
-        root, slash, _ = names[0].partition("/") if names else ("", "", "")
-        prefix = root + slash
-        if names and not slash:
+        names = text.split("\n")
+        self.root, slash, _ = names[0].partition("/")
+        prefix = self.root + slash
+        if self._raw_names and not slash:
             raise self._broken(rules.SecondRoot, "The records are not in a top folder, as torch puts them.", 0)
-        self.root = root
-        skip = len(prefix)
-        self._names: list[str] = [name[skip:] for name in names]
-        for number, name in enumerate(names):
-            if not name.startswith(prefix):
-                raise self._broken(rules.SecondRoot, "The records do not share one top folder.", number, expected=root)
-            if "\\" in name or "\0" in name or "//" in name or name[0] == "/" or "." in name and _dotted(name):
-                raise self._broken(rules.BadRecordName, "The record's name is read differently by different tools.", number)
-        self._index = dict(zip(self._names, range(len(names)), strict=True))
-        folded = {name.casefold() for name in self._names}
-        if len(folded) != len(names):
+        if len(names) != max(len(self._raw_names), 1) or any(mark in text for mark in ("\\", "\0", "//")) or _dotted(text):
+            self._report_bad_name()
+        # All names at once: each begins with the prefix exactly when taking it off shortens all of them.
+        short = ("\n" + text).replace("\n" + prefix, "\n")[1:]
+        if len(text) - len(short) != len(prefix) * len(names):
+            number = next(n for n, name in enumerate(names) if not name.startswith(prefix))
+            raise self._broken(rules.SecondRoot, "The records do not share one top folder.", number, expected=self.root)
+        self._names: list[str] = short.split("\n") if self._raw_names else []
+        self._index = dict(zip(self._names, range(len(self._names)), strict=True))
+        if len(set(short.casefold().split("\n"))) != max(len(self._names), 1):
             self._report_duplicate()
         self._index = {name: at for name, at in self._index.items() if name and name[-1] != "/"}
+
+    def _report_bad_name(self) -> None:
+        for number, raw in enumerate(self._raw_names):
+            name = raw.decode()
+            if any(mark in name for mark in ("\n", "\\", "\0", "//")) or _dotted(name):
+                raise self._broken(rules.BadRecordName, "The record's name is read differently by different tools.", number)
 
     def _report_duplicate(self) -> None:
         seen: dict[str, str] = {}
@@ -350,8 +369,11 @@ def _is_code(name: str) -> bool:
     return name.endswith((".py", ".debug_pkl")) and "/" in name
 
 
-def _dotted(name: str) -> bool:
-    return any(part in (".", "..") for part in name.split("/"))
+_DOTTED = re.compile(r"(?:^|/|\n)\.{1,2}(?:/|\n|$)")
+
+
+def _dotted(names: str) -> bool:
+    return _DOTTED.search(names) is not None
 
 
 def _find_directory(source: Source, limits: Limits) -> tuple[int, bytes, int]:

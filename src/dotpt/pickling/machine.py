@@ -89,11 +89,13 @@ class Machine:
             TensorError: it describes a tensor outside its storage.
             LimitExceeded: it asks for too much.
         """
-        start, room = self.position, self.room
+        start, room, storages = self.position, self.room, dict(self.context.storages)
         try:
             return self._run(start)
         except torchrun.Unsure:  # a run of opcodes was recognised too early: decode again, one by one
             self.fast, self.room = False, room
+            self.context.storages.clear()
+            self.context.storages.update(storages)
             return self._run(start)
 
     def _run(self, start: int) -> Any:

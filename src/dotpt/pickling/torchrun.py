@@ -6,9 +6,9 @@ For a tensor torch's pickler writes, always in this order (``g`` a GET of someth
     requires_grad  g:OrderedDict ) R#  t#  R#
 
 `TensorRun` matches it with one compiled expression, resolves each GET through the memo and checks the numbers
-by the same `Bounds` and `Context` as the opcode machine. Two things keep it honest:
+by the same `Bounds` as the opcode machine; a description that it has resolved once is not resolved again. Two things keep it honest:
 
-* every PUT must bear the next free number (that is compared, byte by byte);
+* every PUT must bear the next free number (they are compared, byte by byte, when the runs end);
 * what nobody can have a use for (the id tuple, the hooks) is not kept; should a later GET ask for it all the
   same, `Unsure` is raised and the machine starts again without this shortcut.
 """
@@ -16,38 +16,50 @@ by the same `Bounds` and `Context` as the opcode machine. Two things keep it hon
 from __future__ import annotations
 
 import re
+import sys
+from array import array
 from typing import TYPE_CHECKING, Any
 
+from dotpt.errors import DotptError
 from dotpt.pickling.values import StorageClass
 from dotpt.pickling.vocabulary import Known
+from dotpt.tensors.dtypes import DType
+from dotpt.tensors.refs import StorageRef, TensorRef
 
 if TYPE_CHECKING:
     from dotpt.pickling.machine import Machine
 
 NOT_KEPT = object()
+_SHORTEST = 2  # neither PUT nor GET is shorter
+_COST = 900  # bytes of the objects that a run leaves behind, about
 
 
 class Unsure(Exception):
     """The shortcut met something that only the opcode machine can decide."""
 
 
-def _pattern(put: bytes) -> re.Pattern[bytes]:
+def _patterns(put: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
+    """The run of a tensor's arguments, and the same with the dictionary key before it."""
     get, number = rb"(?:h.|j....)", rb"(?:K.|M..|J....)"
     sizes = rb"(?:\)|((?:%(n)s\x85|%(n)s%(n)s\x86|%(n)s%(n)s%(n)s\x87|\((?:%(n)s){4,}t))(%(put)s))"
     run = (
-        rb"\(\((%(get)s%(get)s)"  # 1 'storage' and its class
-        rb"(?:X(.)\0\0\0([0-9]{1,9})(%(put)s)|(%(get)s))"  # 2 length 3 key 4 PUT, or 5 GET of the key
-        rb"(%(get)s)(%(n)s)"  # 6 location, 7 elements
-        rb"N?t(%(put)s)Q(%(n)s)"  # (N: the legacy format's unused view) 8 PUT, 9 offset
-        + sizes  # 10 shape, 11 PUT
-        + sizes  # 12 strides, 13 PUT
-        + rb"([\x88\x89])(%(get)s)\)R(%(put)s)t(%(put)s)R(%(put)s)"  # 14 requires_grad, 15 hooks class, 16-18 PUTs
+        rb"\(\((%(get)s%(get)s)"  # 'storage' and its class
+        rb"(?:X(.)\0\0\0([0-9]{1,9})(%(put)s)|(%(get)s))"  # length, storage key, PUT; or GET of the key
+        rb"(%(get)s)(%(n)s)N?"  # location, elements (None: the legacy format's unused view)
+        rb"t(%(put)s)Q(%(n)s)"  # PUT, offset
+        + sizes  # shape, PUT
+        + sizes  # strides, PUT
+        + rb"([\x88\x89])(%(get)s)\)R(%(put)s)t(%(put)s)R(%(put)s)"  # requires_grad, hooks class, three PUTs
     )
-    return re.compile(run % {b"get": get, b"n": number, b"put": put}, re.DOTALL)
+    entry = rb"(?:X(.)\0\0\0(.{1,255}?)(%(put)s)|(%(get)s))(%(get)s)" + run  # key, or GET of it; rebuild function
+    names = {b"get": get, b"n": number, b"put": put}
+    return re.compile(run % names, re.DOTALL), re.compile(entry % names, re.DOTALL)
 
 
-_SHORT, _LONG = _pattern(rb"q."), _pattern(rb"r....")
-_KEY = re.compile(rb"(?:X(....)|(h.|j....))", re.DOTALL)
+_SHORT, _LONG = _patterns(rb"q."), _patterns(rb"r....")
+
+# What a run says apart from its keys: type, location, bytes of the storage, offset, shape, strides, requires_grad.
+_Plan = tuple[DType, str, int, int, tuple[int, ...], tuple[int, ...], bool]
 
 
 class TensorRun:
@@ -56,16 +68,11 @@ class TensorRun:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._puts = _Numbering()
-        self.forget()
-        self._sizes: dict[bytes | None, tuple[int, ...]] = {None: ()}
-        self._numbers: dict[bytes, int] = {}
+        self._plans: dict[tuple[bytes, ...], _Plan | None] = {}
 
     def forget(self) -> None:
         """Drop what was concluded from the memo: one of its entries has been replaced."""
-        self._classes: dict[bytes, StorageClass | None] = {}
-        self._locations: dict[bytes, str | None] = {}
-        self._hooks: dict[bytes, bool] = {}
-        self._rebuilds: dict[bytes, bool] = {}
+        self._plans.clear()
 
     def follow(self) -> bool:
         """Decode as many tensors as follow here; False if there is none, and the machine goes on.
@@ -74,157 +81,139 @@ class TensorRun:
         the stack.
         """
         machine = self._machine
-        at, data = machine.at, machine.data
-        if data[at : at + 1] != b"(" or machine.framed or not machine.stack:
+        stack, data, at = machine.stack, machine.data, machine.at - 1
+        if data[at + 1 : at + 2] != b"(" or machine.framed or not stack or not _is_rebuild(stack[-1]):
             return False
-        function = machine.stack[-1]
-        if type(function) is not Known or function.qualified != "torch._utils._rebuild_tensor_v2":
+        first = len(machine.memo)
+        run, entry = _SHORT if first < 256 else _LONG
+        found = run.match(data, at)
+        if found is None:
             return False
-        ref, stop = self._tensor(at - 1, ())
-        if ref is None:
+        puts: list[bytes] = []
+        # The first tensor's key and function are on the stack already; the entries after it bring theirs.
+        pieces = (b"", b"", b"", b"", b"", *found.groups(b""))
+        function = stack.pop()
+        while self._take(pieces, puts):
+            machine.at = found.end()
+            if len(stack) + machine.marked >= machine.limits.stack or first < 256 <= len(machine.memo):
+                break
+            found = entry.match(data, machine.at)
+            if found is None:
+                break
+            pieces = found.groups(b"")
+        if not puts:
+            stack.append(function)
             return False
-        stack = machine.stack
-        stack[-1] = ref
-        # The entries that follow in the same dictionary: key, PUT, GET of the rebuild function, the run.
-        memo, puts, room = machine.memo, self._puts, machine.limits.stack
-        while len(stack) + machine.marked < room:
-            machine.at = at = stop
-            if data[at : at + 1] == b"X":
-                begin = at + 5
-                begin += int.from_bytes(data[at + 1 : begin], "little")
-                raw, put = data[at + 5 : begin], puts.at(len(memo))
-                stop = begin + len(put)
-                if data[begin:stop] != put:
-                    break
-                try:
-                    key: Any = raw.decode()
-                except UnicodeDecodeError:
-                    break
-                fresh: tuple[Any, ...] = (key,)
-            elif data[at : at + 1] in (b"h", b"j"):
-                found = _KEY.match(data, at)
-                key = self._remembered(found[2]) if found else None
-                if type(key) is not str or found is None:
-                    break
-                stop, fresh = found.end(), ()
-            else:
-                break
-            length = 2 if data[stop : stop + 1] == b"h" else 5
-            if not self._is_rebuild(data[stop : stop + length]):
-                break
-            memo += fresh
-            ref, stop = self._tensor(stop + length, fresh)
-            if ref is None:
-                if fresh:
-                    memo.pop()
-                break
-            stack.append(key)
-            stack.append(ref)
-        machine.opcode_at = machine.at
+        if not self._puts.follows(first, b"".join(puts)):
+            raise Unsure
         return True
 
-    def _tensor(self, at: int, fresh: tuple[Any, ...]) -> tuple[Any, int]:
-        """The tensor whose arguments open at ``at``, and the byte after its run; (None, at) if it is no run."""
-        machine, memo = self._machine, self._machine.memo
-        first = len(memo)
-        found = (_SHORT if first < 256 else _LONG).match(machine.data, at)
-        if found is None or found.end() > machine.end:
-            return None, at
-        (kind_gets, length, digits, put_key, get_key, location_get, numel, put_pid, offset, shape, put_shape, strides,
-         put_strides, grad, hooks_get, put_hooks, put_args, put_tensor) = found.groups()  # fmt: skip
-        kind = self._classes.get(kind_gets) or self._class(kind_gets)
-        location = self._locations.get(location_get) or self._location(location_get)
-        if kind is None or location is None or not (self._hooks.get(hooks_get) or self._is_hooks(hooks_get)):
-            return None, at
-        numbering = b"".join(
-            (put_key or b"", put_pid, put_shape or b"", put_strides or b"", put_hooks, put_args, put_tensor)
-        )
-        if not self._puts.follows(first, numbering):
-            return None, at
-        if digits is not None:
+    def _take(self, pieces: tuple[bytes, ...], puts: list[bytes]) -> bool:
+        """Push the key and the tensor that these pieces of a run describe; False if only the machine can tell."""
+        (key_length, raw, put, key_get, rebuild, kind, length, digits, put_storage, get_storage, location, numel, put_pid,
+         offset, shape, put_shape, strides, put_strides, grad, hooks, put_hooks, put_args, put_tensor) = pieces  # fmt: skip
+        code = (rebuild, kind, location, numel, offset, shape, strides, grad, hooks)
+        plan = self._plans.get(code)
+        if plan is None:
+            plan = self._plans[code] = self._resolve(*code)
+            if plan is None:
+                return False
+        dtype, tag, nbytes, start, size, steps, wants_grad = plan
+        machine = self._machine
+        memo, stack = machine.memo, machine.stack
+        if length:
+            name: Any = digits.decode()
             if len(digits) != length[0]:
-                return None, at
-            key = digits.decode()
+                return False
         else:
-            key = self._remembered(get_key)
+            name = self._remembered(get_storage)
+            if type(name) is not str:
+                return False
+        key: Any = None
+        if key_length:
+            if len(raw) != key_length[0]:
+                return False
+            try:
+                key = raw.decode()
+            except UnicodeDecodeError:
+                return False
+        elif key_get:
+            key = self._remembered(key_get)
             if type(key) is not str:
-                return None, at
-        count = self._numbers.get(numel) or self._number(numel)
-        if count < 0:
-            return None, at
-        storage = machine.context.storage(kind, key, location, count)
-        size = self._sizes.get(shape)
-        steps = self._sizes.get(strides)
-        ref = machine.context.bounds.place(
-            storage,
-            storage.dtype,
-            self._numbers.get(offset) or self._number(offset),
-            self._tuple(shape) if size is None else size,
-            self._tuple(strides) if steps is None else steps,
-            grad == b"\x88",
-        )
-        machine.charge(900)
-        kept: list[Any] = [key] if digits is not None else []
-        kept.append(NOT_KEPT)
+                return False
+        storages = machine.context.storages
+        storage = storages.get(name)
+        if storage is None:
+            storage = storages[name] = StorageRef(name, dtype, tag, nbytes)
+        elif storage.nbytes != nbytes or storage.dtype is not dtype:
+            return False
+        ref = TensorRef(storage, dtype, start, size, steps, wants_grad)
+        if key_length:
+            memo.append(key)
+        if length:
+            memo.append(name)
+        memo.append(NOT_KEPT)
         if put_shape:
-            kept.append(size if size is not None else self._sizes[shape])
+            memo.append(size)
         if put_strides:
-            kept.append(steps if steps is not None else self._sizes[strides])
-        kept += (NOT_KEPT, NOT_KEPT, ref)
-        memo += kept
-        return ref, found.end()
+            memo.append(steps)
+        memo += (NOT_KEPT, NOT_KEPT, ref)
+        if key is not None:
+            stack.append(key)
+        stack.append(ref)
+        puts += (put, put_storage, put_pid, put_shape, put_strides, put_hooks, put_args, put_tensor)
+        machine.room -= _COST
+        if machine.room < 0:
+            machine.charge(0)
+        return True
 
-    # -- what the memo says ---------------------------------------------------------------------------------------
+    def _resolve(
+        self, rebuild: bytes, kind_gets: bytes, location_get: bytes, numel: bytes, offset: bytes, shape: bytes,
+        strides: bytes, grad: bytes, hooks_get: bytes,
+    ) -> _Plan | None:  # fmt: skip
+        """What the memo and the numbers of a run say, checked as the machine checks them."""
+        if rebuild and not _is_rebuild(self._remembered(rebuild)):
+            return None
+        cut = 2 if kind_gets[:1] == b"h" else 5
+        word, kind = self._remembered(kind_gets[:cut]), self._remembered(kind_gets[cut:])
+        location, hooks = self._remembered(location_get), self._remembered(hooks_get)
+        if type(word) is not str or word != "storage" or type(kind) is not StorageClass or kind.untyped:
+            return None
+        if type(location) is not str or type(hooks) is not Known or hooks.qualified != "collections.OrderedDict":
+            return None
+        count = _number(numel)
+        if count < 0:
+            return None
+        nbytes = count * kind.dtype.itemsize
+        probe = StorageRef("", kind.dtype, location, nbytes)
+        start, size, steps, wants_grad = _number(offset), _sizes(shape), _sizes(strides), grad == b"\x88"
+        try:
+            self._machine.context.bounds.tensor(probe, kind.dtype, start, size, steps, wants_grad)
+        except DotptError:
+            return None  # the machine meets the same error, and knows the storage's name
+        return kind.dtype, location, nbytes, start, size, steps, wants_grad
 
     def _remembered(self, get: bytes) -> Any:
         index = int.from_bytes(get[1:], "little")
         return self._machine.memo[index] if index < len(self._machine.memo) else None
 
-    def _class(self, gets: bytes) -> StorageClass | None:
-        cut = 2 if gets[:1] == b"h" else 5
-        word, kind = self._remembered(gets[:cut]), self._remembered(gets[cut:])
-        if type(word) is str and word == "storage" and type(kind) is StorageClass:
-            self._classes[gets] = kind
-            return kind
-        return None
 
-    def _location(self, get: bytes) -> str | None:
-        location = self._remembered(get)
-        if type(location) is str:
-            self._locations[get] = location
-            return location
-        return None
+def _is_rebuild(function: Any) -> bool:
+    return type(function) is Known and function.qualified == "torch._utils._rebuild_tensor_v2"
 
-    def _is_hooks(self, get: bytes) -> bool:
-        function = self._remembered(get)
-        good = type(function) is Known and function.qualified == "collections.OrderedDict"
-        self._hooks[get] = good
-        return good
 
-    def _is_rebuild(self, get: bytes) -> bool:
-        good = self._rebuilds.get(get)
-        if good is None:
-            function = self._remembered(get) if get[:1] in (b"h", b"j") else None
-            good = type(function) is Known and function.qualified == "torch._utils._rebuild_tensor_v2"
-            self._rebuilds[get] = good
-        return good
+def _number(code: bytes) -> int:
+    return int.from_bytes(code[1:], "little", signed=code[:1] == b"J")
 
-    def _number(self, code: bytes) -> int:
-        value = int.from_bytes(code[1:], "little", signed=code[:1] == b"J")
-        if len(self._numbers) < 1 << 16:
-            self._numbers[code] = value
-        return value
 
-    def _tuple(self, code: bytes) -> tuple[int, ...]:
-        """The numbers of a tuple, from the opcodes that build it."""
-        values, at = [], code[:1] == b"("
-        while at < len(code) - 1:
-            length = {0x4B: 2, 0x4D: 3, 0x4A: 5}[code[at]]
-            values.append(self._number(code[at : at + length]))
-            at += length
-        found = self._machine.context.bounds.sizes(tuple(values), "shape or strides")
-        self._sizes[code] = found
-        return found
+def _sizes(code: bytes) -> tuple[int, ...]:
+    """The numbers of a tuple, from the opcodes that build it."""
+    values, at = [], code[:1] == b"("
+    while at < len(code) - 1:
+        length = {0x4B: 2, 0x4D: 3, 0x4A: 5}[code[at]]
+        values.append(_number(code[at : at + length]))
+        at += length
+    return tuple(values)
 
 
 class _Numbering:
@@ -235,21 +224,22 @@ class _Numbering:
         self._long = b""
         self._count = 256
 
-    def at(self, number: int) -> bytes:
-        """The PUT of one memo number."""
-        return b"q%c" % number if number < 256 else b"r" + number.to_bytes(4, "little")
-
     def follows(self, first: int, puts: bytes) -> bool:
         """Whether ``puts`` are the PUTs of ``first``, ``first + 1``, ..."""
         if first < 256:
             return self._short[2 * first : 2 * first + len(puts)] == puts
         begin = 5 * (first - 256)
         if begin + len(puts) > len(self._long):
-            self._grow(first)
+            self._grow(first + len(puts) // 5)
         return self._long[begin : begin + len(puts)] == puts
 
-    def _grow(self, first: int) -> None:
-        stop = max(first + 16, 2 * self._count)
-        numbers = range(self._count, stop)
-        self._long += b"".join(b"r" + number.to_bytes(4, "little") for number in numbers)
+    def _grow(self, needed: int) -> None:
+        stop = max(needed, 2 * self._count)
+        numbers = array("I", range(self._count, stop))
+        if sys.byteorder == "big":
+            numbers.byteswap()
+        raw, more = numbers.tobytes(), bytearray(b"r....") * len(numbers)
+        for place in range(4):
+            more[place + 1 :: 5] = raw[place::4]
+        self._long += more
         self._count = stop

@@ -30,7 +30,12 @@ class StorageRef:
         swap: set when the bytes are in the other byte order than this machine's.
     """
 
-    __slots__ = ("container", "dtype", "index", "key", "location", "nbytes", "place", "swap", "untyped", "view_of")
+    container: Any = None
+    place: Any = None
+    index = -1
+    swap = False
+    # torch 0.3 and before: this storage is a window (bytes from, within) of another
+    view_of: tuple[StorageRef, int] | None = None
 
     def __init__(self, key: str, dtype: DType, location: str, nbytes: int, untyped: bool = False) -> None:
         self.key = key
@@ -38,12 +43,6 @@ class StorageRef:
         self.location = location
         self.nbytes = nbytes
         self.untyped = untyped
-        self.place: Any = None
-        self.container: Any = None
-        self.index = -1
-        self.swap = False
-        # torch 0.3 and before: this storage is a window (bytes from, within) of another
-        self.view_of: tuple[StorageRef, int] | None = None
 
     @property
     def record(self) -> Any:
@@ -73,10 +72,13 @@ class TensorRef:
         parts: the strided tensors that a composite one is made of, by role.
     """
 
-    __slots__ = (
-        "archive", "dtype", "extra", "flavor", "layout", "name", "offset", "parts", "requires_grad", "shape",
-        "storage", "strides",
-    )  # fmt: skip
+    # Most tensors of most files differ from these in nothing: kept on the class, they cost no time and no memory.
+    name = ""
+    layout = "strided"
+    flavor = "tensor"
+    extra: dict[str, Any] | None = None
+    parts: dict[str, Any] | None = None
+    archive: Any = None
 
     def __init__(
         self,
@@ -93,12 +95,6 @@ class TensorRef:
         self.shape = shape
         self.strides = strides
         self.requires_grad = requires_grad
-        self.name = ""
-        self.layout = "strided"
-        self.flavor = "tensor"
-        self.extra: dict[str, Any] | None = None
-        self.parts: dict[str, Any] | None = None
-        self.archive: Any = None
 
     # -- facts ------------------------------------------------------------------------------------------------
 

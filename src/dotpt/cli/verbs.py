@@ -1,0 +1,111 @@
+"""The table of verbs, and how one of them is run. Adding a verb is a line here and a module beside this one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One command.
+
+    Attributes:
+        module: where its ``configure`` and ``run`` are.
+        summary: what it does, one line.
+    """
+
+    module: str
+    summary: str
+
+
+VERBS = {
+    "inspect": Verb("dotpt.cli.inspect", "what a file is, who wrote it, whether it is whole and safe, how to load it"),
+    "ls": Verb("dotpt.cli.ls", "list the tensors: name, shape, type, size"),
+    "show": Verb("dotpt.cli.show", "values, statistics and a histogram of tensors; any other value in the file"),
+    "verify": Verb("dotpt.cli.verify", "check every checksum and the structure of files"),
+}
+
+_OVERVIEW = """\
+usage: dotpt VERB FILE... [options]
+
+The one tool for PyTorch's .pt and .pth files. It never runs what is in a file.
+
+Verbs:
+{verbs}
+
+FILE is a path, a folder of shards, a glob, an address (https://, s3://, ...) or - for standard input.
+
+Examples:
+  dotpt inspect model.pt
+  dotpt ls model.pt --sort size:desc --limit 10
+  dotpt show model.pt conv1.weight
+  dotpt verify checkpoints/*.pt
+
+Exit codes: 0 fine; 1 a finding or damage; 2 a usage error, or a file that could not be read.
+
+  dotpt VERB --help   all about one verb
+  dotpt --version     the version\
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with errors that say where to look."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong with the arguments and leave with 2."""
+        from dotpt.errors import readable
+
+        self.exit(2, f"{self.prog}: {readable(message)}\n  Try: {self.prog} --help\n")
+
+
+def overview() -> str:
+    """The help of `dotpt` itself, made without importing a verb."""
+    return _OVERVIEW.format(verbs="\n".join(f"  {name:9}{verb.summary}" for name, verb in VERBS.items()))
+
+
+def parser_of(name: str, verb: Verb) -> Parser:
+    """The argument parser of one verb."""
+    parser = Parser(
+        prog=f"dotpt {name}", formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, add_help=False
+    )
+    import_module(verb.module).configure(parser)
+    return parser
+
+
+def run(name: str, verb: Verb, arguments: list[str]) -> int:
+    """Parse a verb's arguments and run it."""
+    from dotpt.cli.options import Rejected
+
+    parser = parser_of(name, verb)
+    try:
+        # options may stand anywhere: `dotpt show a.pt --limit 3 "conv*"`
+        args = parser.parse_intermixed_args(arguments)
+        args.verb = name
+        return int(import_module(verb.module).run(args))
+    except Rejected as rejected:
+        hint = rejected.hint or f"dotpt {name} --help"
+        print(f"dotpt {name}: {rejected}\n  Try: {hint}", file=sys.stderr)
+        return 2
+    except SystemExit as done:  # argparse's way of ending after --help and after an error
+        return done.code if isinstance(done.code, int) else 2
+
+
+def no_such_verb(word: str, arguments: list[str]) -> str:
+    """What to say when the first argument is no verb."""
+    from dotpt.errors import readable
+
+    later = next((argument for argument in arguments if argument in VERBS), None)
+    if word.startswith("-") and word != "-" and later:
+        problem, hint = f"options come after the verb, and {word} stands before it", f"dotpt {later} {word} ..."
+    elif word == "-" or "://" in word or Path(word).exists():
+        problem, hint = f"{word} is a file; say what to do with it", f"dotpt inspect {word}"
+    else:
+        near = get_close_matches(word, VERBS, 1, 0.5)
+        problem, hint = f"there is no verb {word}", f"dotpt {near[0]}" if near else "dotpt --help"
+    return f"dotpt: {readable(problem)}\n  Try: {readable(hint)}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
+from dotpt.archive import collector
 from dotpt.archive.archive import Archive, make_backend
 from dotpt.archive.memories import Memories, storages_of
 from dotpt.archive.opening import open_contents
@@ -72,7 +73,24 @@ def load(
     if unknown not in ("error", "inert"):
         raise UsageError(f"unknown={unknown!r} is not understood.", hint='use "error" or "inert"')
     options = ReadOptions(limits=limits, encoding=encoding, verify=verify)
-    contents = open_contents(source, options, allow_download=allow_download, storage_options=storage_options)
+    with collector.paused():
+        contents = open_contents(source, options, allow_download=allow_download, storage_options=storage_options)
+        return _finish(source, contents, options, map_location, backend, bool(mmap), only, unknown, progress)
+
+
+def _finish(
+    source: Any,
+    contents: Contents,
+    options: ReadOptions,
+    map_location: Any,
+    backend: str,
+    mapped: bool,
+    only: str | Iterable[str] | None,
+    unknown: str,
+    progress: Progress | None,
+) -> Any:
+    """The object of decoded contents: what is wanted selected, read, and made of the back end's values."""
+    limits = options.limits
     try:
         if unknown == "error":
             refuse_unknown(contents)
@@ -81,7 +99,7 @@ def load(
         storages = _needed(contents, only is not None, map_location, limits)
         memories = Memories(contents)
         made = make_backend(backend, memories, map_location)
-        memories.fetch(storages, mapped=bool(mmap), verify=verify, progress=progress)
+        memories.fetch(storages, mapped=mapped, verify=options.verify, progress=progress)
         loaded = transform(contents.tree, made.leaf, limits.nesting, made.finish)
         _advance(source, contents)
         return loaded

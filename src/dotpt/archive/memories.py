@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from mmap import mmap
 from typing import Any
 
-from dotpt.container.record import STORED, Container
+from dotpt.container.record import Container, Extents
 from dotpt.errors import TensorError, UsageError
 from dotpt.formats.contents import Contents
 from dotpt.tensors.dtypes import DType
@@ -20,9 +20,9 @@ class Memories:
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
-        self._held: dict[int, Memory] = {}
-        self._swapped: dict[int, int] = {}
-        self._maps: dict[int, mmap] = {}
+        self._held: dict[StorageRef, Memory] = {}
+        self._swapped: dict[StorageRef, int] = {}
+        self._maps: dict[Container, mmap] = {}
 
     def fetch(
         self,
@@ -33,56 +33,55 @@ class Memories:
         progress: Progress | None = None,
     ) -> None:
         """Read (or map) these storages, if they are not held yet."""
-        wanted: dict[int, list[StorageRef]] = {}
+        wanted: dict[Container, list[StorageRef]] = {}
         for storage in storages:
             base = storage.view_of[0] if storage.view_of else storage
-            if id(base) not in self._held and base.container is not None:
-                wanted.setdefault(id(base.container), []).append(base)
+            if base not in self._held and base.container is not None:
+                wanted.setdefault(base.container, []).append(base)
         for group in wanted.values():
-            unique = list({id(storage): storage for storage in group}.values())
+            unique = list(dict.fromkeys(group))
             container: Container = unique[0].container
             check = getattr(container, "check_layout", None)
             if check is not None and not container.source.remote:
                 check()
+            extents = _extents(container, unique)
             if mapped:
-                self._map(container, unique, verify, progress)
+                self._map(container, unique, extents, verify, progress)
             else:
-                records = [storage.record for storage in unique]
-                memories = read_records(container, records, verify=verify, progress=progress)
-                for storage, memory in zip(unique, memories, strict=True):
-                    self._held[id(storage)] = memory
+                memories = read_records(container, extents, verify=verify, progress=progress)
+                self._held.update(zip(unique, memories, strict=True))
 
-    def _map(self, container: Container, storages: list[StorageRef], verify: bool, progress: Progress | None) -> None:
+    def _map(
+        self, container: Container, storages: list[StorageRef], extents: Extents, verify: bool, progress: Progress | None
+    ) -> None:
         """A private mapping: pages are read when touched, and copied when written."""
         if not container.source.is_file:
             raise UsageError(
                 "Only a local file can be mapped.", path=container.source.name, hint="leave mmap=True out"
             )
-        records = [storage.record for storage in storages]
-        if any(record.method != STORED for record in records):
+        if extents.packed:
             raise UsageError(
                 "The file is compressed, so it cannot be mapped.", path=container.source.name, hint="leave mmap=True out"
             )
-        buffer = self._maps.get(id(container))
+        buffer = self._maps.get(container)
         if buffer is None:
-            buffer = self._maps[id(container)] = container.source.map()
+            buffer = self._maps[container] = container.source.map()
         if verify:
-            verify_in_place(container.source, memoryview(buffer), records, progress=progress)
-        whole = Memory(buffer, 0, container.source.size)
-        for storage, record in zip(storages, records, strict=True):
-            self._held[id(storage)] = whole.part(record.offset, record.size)
+            verify_in_place(container.source, memoryview(buffer), extents, progress=progress)
+        for storage, offset in zip(storages, extents.offsets, strict=True):
+            self._held[storage] = Memory(buffer, offset, storage.nbytes)
 
     def of(self, storage: StorageRef, dtype: DType) -> Memory:
         """The bytes of a storage, in this machine's byte order for elements of ``dtype``."""
-        if storage.view_of is not None:
-            base, start = storage.view_of
-            return self.of(base, dtype).part(start, storage.nbytes)
-        memory = self._held.get(id(storage))
+        memory = self._held.get(storage)
         if memory is None:
+            if storage.view_of is not None:
+                base, start = storage.view_of
+                return self.of(base, dtype).part(start, storage.nbytes)
             if storage.container is not None:
                 raise TensorError("A storage was used before it was read.", key=storage.key)
-            memory = self._held[id(storage)] = allocate(storage.nbytes)
-        if storage.swap and dtype.swap > 1 or id(storage) in self._swapped:
+            memory = self._held[storage] = allocate(storage.nbytes)
+        if storage.swap and dtype.swap > 1 or storage in self._swapped:
             self._swap(storage, dtype, memory)
         return memory
 
@@ -90,14 +89,21 @@ class Memories:
         """Turn the bytes round by the type of the tensor, not of the storage class: torch's mistake for uint16."""
         from dotpt.tensors.arrays import swap_bytes
 
-        unit = self._swapped.setdefault(id(storage), 0)
+        unit = self._swapped.setdefault(storage, 0)
         if unit == 0:
             swap_bytes(memory, dtype.swap)
-            self._swapped[id(storage)] = dtype.swap
+            self._swapped[storage] = dtype.swap
         elif unit != dtype.swap:
             raise TensorError(
                 "Tensors of different element sizes share a storage of the other byte order.", key=storage.key
             )
+
+
+def _extents(container: Container, storages: list[StorageRef]) -> Extents:
+    by_index = getattr(container, "extents", None)
+    if by_index is not None:
+        return by_index([storage.index for storage in storages])  # type: ignore[no-any-return]
+    return Extents.of([storage.record for storage in storages])
 
 
 def storages_of(refs: Iterable[Any]) -> list[StorageRef]:

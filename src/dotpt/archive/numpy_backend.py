@@ -22,16 +22,16 @@ class NumpyBackend:
 
     def __init__(self, memories: Memories) -> None:
         self._memories = memories
-        self._made: dict[int, tuple[TensorRef, Any]] = {}
+        self._made: dict[TensorRef, Any] = {}
 
     def leaf(self, value: Any) -> Any:
         """What a leaf becomes. One reference gives one array, wherever it appears."""
         kind = type(value)
         if kind is TensorRef:
-            made = self._made.get(id(value))
+            made = self._made.get(value)
             if made is None:
-                made = self._made[id(value)] = value, self.tensor(value)
-            return made[1]
+                made = self._made[value] = self.tensor(value)
+            return made
         if kind is StorageRef:
             return self.storage(value)
         if kind is Size:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -34,19 +34,19 @@ class TorchBackend:
     def __init__(self, memories: Memories, map_location: Any = None) -> None:
         self._memories = memories
         self._places = _Places(map_location)
-        self._storages: dict[int, tuple[StorageRef, Any]] = {}
-        self._alone: dict[int, tuple[StorageRef, Any]] = {}
-        self._made: dict[int, tuple[TensorRef, Any]] = {}
-        self._types: dict[str, tuple[Any, np.dtype[Any], bool]] = {}
+        self._storages: dict[StorageRef, Any] = {}
+        self._alone: dict[StorageRef, Any] = {}
+        self._made: dict[TensorRef, Any] = {}
+        self._plans: dict[tuple[Any, ...], _Plan | None] = {}
 
     def leaf(self, value: Any) -> Any:
         """What a leaf becomes. One reference gives one tensor, wherever it appears."""
         kind = type(value)
         if kind is TensorRef:
-            made = self._made.get(id(value))
+            made = self._made.get(value)
             if made is None:
-                made = self._made[id(value)] = value, self.tensor(value)
-            return made[1]
+                made = self._made[value] = self.tensor(value)
+            return made
         if kind is StorageRef:
             return self.storage(value)
         if kind is DType:
@@ -78,11 +78,11 @@ class TorchBackend:
 
     def _untyped(self, ref: StorageRef, dtype: DType) -> Any:
         """The storage that all its tensors share."""
-        held = self._storages.get(id(ref))
-        if held is None:
-            alone = self._alone.get(id(ref))
+        storage = self._storages.get(ref)
+        if storage is None:
+            alone = self._alone.get(ref)
             if alone is not None:
-                storage = alone[1].untyped_storage()
+                storage = alone.untyped_storage()
             elif ref.view_of is not None:
                 base, start = ref.view_of
                 storage = self._untyped(base, dtype)[start : start + ref.nbytes]
@@ -90,19 +90,45 @@ class TorchBackend:
                 storage = torch.UntypedStorage(ref.nbytes, device="meta")
             else:
                 storage = self._places.put(_as_storage(self._memories.of(ref, dtype)), ref.location)
-            held = self._storages[id(ref)] = ref, storage
-        return held[1]
+            self._storages[ref] = storage
+        return storage
 
     # -- tensors ------------------------------------------------------------------------------------------------
 
     def tensor(self, ref: TensorRef) -> Any:
         """The tensor of a reference, whatever its layout."""
-        if ref.layout == "strided" and ref.storage is not None:
-            tensor = self._whole(ref) if ref.extra is None else None
-            if tensor is None:
-                tensor = self._strided(ref)
-        elif ref.layout == "strided":
-            tensor = self._without_storage(ref)
+        storage = ref.storage
+        if storage is not None and ref.extra is None and ref.flavor == "tensor" and storage not in self._alone:
+            # The common case: a contiguous tensor that is all of its storage, and the first to look at it.
+            plan = self._plan(ref, storage)
+            if plan is not None and storage not in self._storages:
+                memory = self._memories.of(storage, ref.dtype)
+                tensor = torch.from_numpy(np.ndarray(ref.shape, plan.numpy, memory.buffer, memory.start))
+                if plan.view is not None:
+                    tensor = tensor.view(plan.view)
+                self._alone[storage] = tensor
+                return tensor.requires_grad_(True) if ref.requires_grad else tensor
+        return self._any_tensor(ref)
+
+    def _plan(self, ref: TensorRef, storage: StorageRef) -> _Plan | None:
+        """How tensors of this description are made on the whole of a CPU storage, or None if they are not that."""
+        key = (ref.dtype, storage.nbytes, ref.offset, ref.shape, ref.strides, storage.location, storage.view_of)
+        try:
+            return self._plans[key]
+        except KeyError:
+            whole = (
+                ref.offset == 0
+                and ref.numel * ref.dtype.itemsize == storage.nbytes
+                and ref.strides == contiguous_strides(ref.shape)
+                and storage.view_of is None
+                and self._places.target(storage.location) == "cpu"
+            )
+            plan = self._plans[key] = _numpy_view(ref.dtype) if whole else None
+            return plan
+
+    def _any_tensor(self, ref: TensorRef) -> Any:
+        if ref.layout == "strided":
+            tensor = self._strided(ref) if ref.storage is not None else self._without_storage(ref)
         else:
             tensor = self._composite(ref)
         if ref.flavor == "parameter":
@@ -113,34 +139,6 @@ class TorchBackend:
             tensor = torch.nn.Buffer(tensor)
         if ref.extra and "attributes" in ref.extra:
             tensor.__dict__.update(self._attributes(ref.extra["attributes"]))
-        return tensor
-
-    def _whole(self, ref: TensorRef) -> Any:
-        """The common case: a contiguous CPU tensor that is all of its storage, and the first to look at it."""
-        storage = ref.storage
-        if (
-            storage is None
-            or ref.offset
-            or id(storage) in self._alone
-            or id(storage) in self._storages
-            or storage.view_of is not None
-            or not self._places.is_cpu(storage.location)
-        ):
-            return None
-        dtype = ref.dtype
-        if ref.numel * dtype.itemsize != storage.nbytes or ref.strides != contiguous_strides(ref.shape):
-            return None
-        known = self._types.get(dtype.name)
-        if known is None:
-            known = self._types[dtype.name] = _numpy_view(dtype)
-        kind, numpy_type, direct = known
-        if kind is None:
-            return None
-        memory = self._memories.of(storage, dtype)
-        tensor = torch.from_numpy(np.ndarray(ref.shape, numpy_type, memory.buffer, memory.start))
-        if not direct:
-            tensor = tensor.view(kind)
-        self._alone[id(storage)] = storage, tensor
         return tensor
 
     def _strided(self, ref: TensorRef) -> Any:
@@ -240,13 +238,19 @@ def dtype_of(dtype: DType) -> Any:
     return found
 
 
-def _numpy_view(dtype: DType) -> tuple[Any, np.dtype[Any], bool]:
-    """torch's dtype, the numpy type that torch takes over, and whether that is the type itself."""
+class _Plan(NamedTuple):
+    """The numpy type that torch takes over, and the type it is then viewed as, if that is another."""
+
+    numpy: np.dtype[Any]
+    view: Any
+
+
+def _numpy_view(dtype: DType) -> _Plan | None:
     if dtype.name in _DIRECT:
-        return dtype_of(dtype), np.dtype(dtype.numpy), True
+        return _Plan(np.dtype(dtype.numpy), None)
     if dtype.kind != "float" or dtype.itemsize not in _VIEWED:
-        return None, np.dtype("uint8"), False
-    return dtype_of(dtype), np.dtype(_VIEWED[dtype.itemsize]), False
+        return None
+    return _Plan(np.dtype(_VIEWED[dtype.itemsize]), dtype_of(dtype))
 
 
 def _as_storage(memory: Memory) -> Any:
@@ -315,10 +319,6 @@ class _Places:
                 f"map_location names no device: {wanted!r:.60}.", hint='use "cpu", "cuda:0", "mps" or "meta"'
             ) from None
         return str(wanted)
-
-    def is_cpu(self, tag: str) -> bool:
-        """Whether storages with this tag stay where they were read."""
-        return self.target(tag) == "cpu"
 
     def is_meta(self, tag: str) -> bool:
         """Whether storages with this tag get no memory at all."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dotpt.cli.screen import Part, Screen, shorten, width_of
+from dotpt.cli.screen import Part, Screen, cut, shorten, width_of
 
 _GAP = 2
 
@@ -23,6 +23,7 @@ class Column:
         right: whether it is aligned to the right.
         least: columns of the screen that it may be narrowed to; 0: it is never cut.
         optional: whether it vanishes when all its cells are empty.
+        tail: whether a cell that is too long loses its end, not its middle.
     """
 
     title: str
@@ -30,6 +31,7 @@ class Column:
     right: bool = False
     least: int = 0
     optional: bool = False
+    tail: bool = False
 
 
 def draw(screen: Screen, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, indent: str = "") -> None:
@@ -70,7 +72,7 @@ def _draw_row(
 ) -> None:
     parts: list[Part] = [indent] if indent else []
     for column, width, cell in zip(columns, widths, cells, strict=True):
-        text = shorten(cell, width, screen.ellipsis)
+        text = (cut if column.tail else shorten)(cell, width, screen.ellipsis)
         padding = " " * (width - width_of(text))
         parts += [padding, (text, style or column.style)] if column.right else [(text, style or column.style), padding]
         parts.append(" " * _GAP)

@@ -7,6 +7,7 @@ output. On anything but a terminal the lines are plain and as wide as they need 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any, TextIO
 Part = str | tuple[str, str]
 _LEAST_WIDTH = 40
 _PROSE = 100
+_WORDS = re.compile(r"\n|[^\S\n]+|\S+")
 
 
 class Screen:
@@ -105,6 +107,20 @@ def shorten(text: str, room: int, ellipsis: str = "…") -> str:
     return f"{head}{ellipsis}{tail}"
 
 
+def cut(text: str, room: int, ellipsis: str = "…") -> str:
+    """``text`` in at most ``room`` columns, without its end.
+
+    Example:
+        >>> cut("transposed, expanded", 12)
+        'transposed,…'
+    """
+    if width_of(text) <= room:
+        return text
+    while text and width_of(text) > room - len(ellipsis):
+        text = text[: -max(1, (width_of(text) - room) // 2)]
+    return text + ellipsis
+
+
 def _extent(terminal: bool) -> tuple[int | None, int | None]:
     columns = os.environ.get("COLUMNS", "")
     if columns.isdigit() and int(columns):
@@ -122,22 +138,17 @@ def _text(part: Part) -> str:
 def _wrapped(parts: tuple[Part, ...], room: int) -> Iterator[list[Part]]:
     """Lines of at most ``room`` columns, broken at spaces; styles go along."""
     line: list[Part] = []
-    used = 0
+    used, continued = 0, False
     for part in parts:
         style = "" if isinstance(part, str) else part[1]
-        for word in _words(_text(part)):
+        for word in _WORDS.findall(_text(part)):
             width = width_of(word)
-            if word == "\n" or (used + width > room and used and not word.isspace()):
+            full = used > 0 and used + width > room and not word.isspace()
+            if word == "\n" or full:
                 yield line
-                line, used = [], 0
-            if word == "\n" or (not used and word.isspace() and line == [] and word == " "):
+                line, used, continued = [], 0, full
+            if word == "\n" or (continued and not used and word.isspace()):
                 continue
             line.append((word, style) if style else word)
             used += width
     yield line
-
-
-def _words(text: str) -> Iterator[str]:
-    import re
-
-    yield from re.findall(r"\n|[^\S\n]+|\S+", text)

@@ -21,7 +21,7 @@ import struct
 from typing import Any
 
 from dotpt.container import ziprules as rules
-from dotpt.container.record import DEFLATED, STORED, Container, ReadAt, Record
+from dotpt.container.record import DEFLATED, STORED, Container, Extents, ReadAt, Record
 from dotpt.errors import LimitExceeded, RecordMissing, TruncatedFile
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.source.base import Source
@@ -57,7 +57,7 @@ class ZipContainer(Container):
         self._directory_offset, directory, count = _find_directory(source, limits)
         self._parse_directory(directory, count)
         self._check_names()
-        self._order = sorted(range(count), key=self._headers.__getitem__)
+        self._order = list(range(count))
         self._payloads: list[int] = [-1] * count
         self._all_checked = False
         self._check_starts()
@@ -100,9 +100,37 @@ class ZipContainer(Container):
             raise self._broken(rules.CompressedRecord, "The record is compressed, which torch never does.", index)
         return record
 
-    def size_of(self, index: int) -> int:
-        """Bytes of the content of the record at a position of the directory."""
-        return self._sizes[index]
+    def extents(self, indices: list[int]) -> Extents:
+        """Where the records at these positions of the directory lie, their local headers having been checked."""
+        methods, payloads, sizes, crcs = self._methods, self._payloads, self._sizes, self._crcs
+        for index in indices:
+            if payloads[index] < 0 or methods[index]:
+                self.checked_record(index)
+        return Extents(
+            [payloads[index] for index in indices],
+            [sizes[index] for index in indices],
+            [crcs[index] or (None if sizes[index] else 0) for index in indices],
+            [number for number, index in enumerate(indices) if methods[index]],
+            lambda number: self.record_at(indices[number]),
+        )
+
+    @property
+    def sizes(self) -> list[int]:
+        """Bytes of the content of each record, by its position in the directory."""
+        return self._sizes
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """The position in the directory of each name."""
+        return self._index
+
+    def crc_of(self, index: int) -> int | None:
+        """The checksum that the directory gives a record, or None where the writer left none."""
+        return self._crcs[index] or (None if self._sizes[index] else 0)
+
+    def entry(self, index: int) -> bytes:
+        """The fixed part (46 bytes) of a record's entry in the directory, as it was written."""
+        return self._directory[self._entries[index] : self._entries[index] + _central_size]
 
     def span(self, index: int) -> tuple[int, int]:
         """First byte of a record's local header, and first byte after its descriptor."""
@@ -224,39 +252,52 @@ class ZipContainer(Container):
 
     def _parse_directory(self, directory: bytes, count: int) -> None:
         self._directory = directory
-        self._entries: list[int] = []
-        self._raw_names: list[bytes] = []
-        at, total = 0, len(directory)
+        self._columns: Any = None
+        offsets = None
+        if count >= _MANY:
+            from dotpt.container import zipcolumns
+
+            offsets = zipcolumns.entry_offsets(directory, count)
+        if offsets is not None:
+            self._columns = zipcolumns.Directory(directory, offsets)
+            self._entries: list[int] = offsets.tolist()
+        else:
+            self._entries = self._walk(directory, count)
+        self._read_columns(count)
+
+    def _walk(self, directory: bytes, count: int) -> list[int]:
+        """Where each entry begins, one after the other."""
+        entries, at, total = [], 0, len(directory)
         for number in range(count):
             if at + _central_size > total or directory[at : at + 4] != CENTRAL:
                 raise self._damaged(f"Entry {number + 1:,} of {count:,} of the directory does not parse.", at)
-            name_length, extra_length, comment_length = _central_lengths(directory, at + 28)
-            name = at + _central_size
-            stop = name + name_length + extra_length + comment_length
-            if stop > total:
-                raise self._damaged(f"Entry {number + 1:,} of the directory is longer than the directory.", at)
-            self._entries.append(at)
-            self._raw_names.append(directory[name : name + name_length])
-            at = stop
+            entries.append(at)
+            at += _central_size + sum(_central_lengths(directory, at + 28))
+            if at > total:
+                raise self._damaged(f"Entry {number + 1:,} of the directory is longer than the directory.", entries[-1])
         if at != total:
             raise self._damaged(f"The directory has {total - at:,} bytes more than its {count:,} entries.", at)
-        self._read_columns(count)
+        return entries
 
     def _read_columns(self, count: int) -> None:
-        self._columns: Any = None
-        if count >= _MANY:
-            from dotpt.container.zipcolumns import Directory
-
-            columns = self._columns = Directory(self._directory, self._entries)
+        columns = self._columns
+        if columns is not None:
+            lengths = columns.name_lengths.tolist()
             self._flags, self._methods, self._crcs = columns.flags.tolist(), columns.methods.tolist(), columns.crcs.tolist()
             self._stored, self._sizes = columns.stored.tolist(), columns.sizes.tolist()
             self._headers = columns.headers.tolist()
             unusual = columns.unusual(KNOWN_FLAGS)
         else:
             rows = [_central(self._directory, at) for at in self._entries]
+            lengths = [row[10] for row in rows]
             self._flags, self._methods, self._crcs = ([row[column] for row in rows] for column in (3, 4, 7))
             self._stored, self._sizes, self._headers = ([row[column] for row in rows] for column in (8, 9, 16))
             unusual = list(range(count))
+        self._raw_names: list[bytes] = [
+            self._directory[at + _central_size : at + _central_size + length]
+            for at, length in zip(self._entries, lengths, strict=True)
+        ]
+        self._all_plain = columns is not None and not unusual
         for number in unusual:
             self._check_entry(number)
 
@@ -320,7 +361,8 @@ class ZipContainer(Container):
         self._index = dict(zip(self._names, range(len(self._names)), strict=True))
         if len(set(short.casefold().split("\n"))) != max(len(self._names), 1):
             self._report_duplicate()
-        self._index = {name: at for name, at in self._index.items() if name and name[-1] != "/"}
+        if "/\n" in short + "\n" or "\n\n" in f"\n{short}\n":  # entries of folders
+            self._index = {name: at for name, at in self._index.items() if name and name[-1] != "/"}
 
     def _report_bad_name(self) -> None:
         for number, raw in enumerate(self._raw_names):
@@ -336,6 +378,10 @@ class ZipContainer(Container):
 
     def _check_starts(self) -> None:
         """The records lie one after the other from byte 0 to the directory."""
+        if self._all_plain and self._columns.follow_each_other(self._directory_offset):
+            self._ends = [*self._headers[1:], self._directory_offset]
+            return
+        self._order.sort(key=self._headers.__getitem__)
         starts = [self._headers[index] for index in self._order] + [self._directory_offset]
         self._ends = [0] * len(self._order)
         if starts[0] != 0:

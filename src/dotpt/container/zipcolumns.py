@@ -21,6 +21,24 @@ _CENTRAL, _LOCAL, _DESCRIPTOR = 46, 30, 16
 _MAX32 = 0xFFFFFFFF
 
 
+def entry_offsets(directory: bytes, count: int) -> Array | None:
+    """Where each entry of a central directory begins, or None unless the signatures in it chain up exactly.
+
+    Every occurrence of the signature is taken for an entry; that is right when each entry then ends where the
+    next one begins, there are ``count`` of them, and the last one ends with the directory.
+    """
+    content = np.frombuffer(directory, np.uint8)
+    if len(content) < _CENTRAL:
+        return None
+    signature = (content[:-3] == 0x50) & (content[1:-2] == 0x4B) & (content[2:-1] == 0x01) & (content[3:] == 0x02)
+    offsets = np.flatnonzero(signature)
+    if len(offsets) != count or offsets[0] != 0 or offsets[-1] + _CENTRAL > len(content):
+        return None
+    lengths = content[offsets[:, None] + np.arange(28, 34)].view("<u2").sum(axis=1, dtype=np.int64)
+    ends = offsets + _CENTRAL + lengths
+    return offsets if ends[-1] == len(content) and (ends[:-1] == offsets[1:]).all() else None
+
+
 class Directory:
     """The fixed parts of all central headers as a table.
 
@@ -29,9 +47,9 @@ class Directory:
         entries: where each entry begins in it.
     """
 
-    def __init__(self, directory: bytes, entries: list[int]) -> None:
+    def __init__(self, directory: bytes, entries: Array) -> None:
         self._bytes = np.frombuffer(directory, np.uint8)
-        self._entries = np.array(entries, np.int64)
+        self._entries = entries
         self.table = self._bytes[self._entries[:, None] + np.arange(_CENTRAL)]
         self.flags = self._column(8, "<u2")
         self.methods = self._column(10, "<u2")
@@ -57,6 +75,11 @@ class Directory:
             & (self._column(34, "<u2") == 0)
         )
         return np.flatnonzero(~plain).tolist()  # type: ignore[no-any-return]
+
+    def follow_each_other(self, end: int) -> bool:
+        """Whether the records stand in the order of the directory, from byte 0 to ``end``, none reaching into the next."""
+        headers = np.append(self.headers.astype(np.int64), end)
+        return headers[0] == 0 and bool((headers[:-1] + _LOCAL + self.stored <= headers[1:]).all())
 
     def names(self, rows: Array, length: int) -> Array:
         """The names of some entries that are all ``length`` bytes long, one a row."""

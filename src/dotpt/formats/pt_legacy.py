@@ -30,7 +30,7 @@ def read(source: Source, options: ReadOptions, start: int = 0) -> Contents:
     if type(first) is not int or first != MAGIC:
         return _bare_pickle(first, stream, container, start)
     protocol, system = stream.next("protocol"), stream.next("system info")
-    if protocol != PROTOCOL:
+    if type(protocol) is not int or protocol != PROTOCOL:
         raise LegacyError(
             f"The legacy protocol is {protocol!r:.40}; {PROTOCOL} is the only one.", path=source.name, offset=stream.position
         )

@@ -63,21 +63,26 @@ def decode(container: ZipContainer, name: str, context: Context, options: ReadOp
 def attach_storages(container: ZipContainer, storages: dict[str, StorageRef], prefix: str, byteorder: str) -> None:
     """Point each storage at its record, whose size must be exactly the storage's."""
     swap = byteorder != sys.byteorder
+    positions, sizes = container.positions, container.sizes
     for key, storage in storages.items():
         if storage.container is not None or storage.view_of is not None:
             continue
-        index = container.index(prefix + key)
-        if container.size_of(index) != storage.nbytes:
+        index = positions.get(prefix + key)
+        if index is None:
+            index = container.index(prefix + key)  # which says that it is missing
+        if sizes[index] != storage.nbytes:
             raise TensorError(
-                f"The record holds {container.size_of(index):,} bytes, the pickle says {storage.nbytes:,}.",
+                f"The record holds {sizes[index]:,} bytes, the pickle says {storage.nbytes:,}.",
                 path=container.source.name,
                 record=prefix + key,
                 key=key,
-                found=container.size_of(index),
+                found=sizes[index],
                 expected=storage.nbytes,
                 hint="the file is damaged or made to mislead: get it again from its author",
             )
-        storage.container, storage.index, storage.swap = container, index, swap
+        storage.container, storage.index = container, index
+        if swap:
+            storage.swap = True
 
 
 def _facts(container: ZipContainer) -> dict[str, Any]:

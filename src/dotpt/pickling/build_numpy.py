@@ -14,6 +14,7 @@ Args = tuple[Any, ...]
 _MULTIARRAY = "numpy.core.multiarray numpy._core.multiarray"
 _NUMERIC = "numpy.core.numeric numpy._core.numeric"
 _DTYPE = re.compile(r"[|<>=]?[?biufcSUVaOmM]\d{0,9}(\[\d{0,6}(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?")
+_DEPTH = 16
 _SCALARS = (
     "bool_ bool int8 int16 int32 int64 intc intp longlong uint8 uint16 uint32 uint64 uintc uintp ulonglong float16 "
     "float32 float64 complex64 complex128 str_ bytes_ datetime64 timedelta64 longdouble clongdouble"
@@ -97,14 +98,14 @@ def _set_dtype(vocabulary: Vocabulary, target: NumpyDType, state: Any) -> bool:
             return False
         shape = (subarray[1],) if type(subarray[1]) is int else subarray[1]
         _check_size(vocabulary, shape, 1)
-        target.value = np.dtype((_plain_dtype(subarray[0]), shape))
+        target.value = np.dtype((_part(target, subarray[0]), shape))
     elif fields is not None:
         if type(names) is not tuple or not isinstance(fields, dict) or len(names) > 1 << 12:
             return False
         columns = [fields[name] for name in names]
         if any(type(name) is not str for name in names) or any(type(c) is not tuple or len(c) < 2 for c in columns):
             return False
-        formats, offsets = [_plain_dtype(column[0]) for column in columns], [column[1] for column in columns]
+        formats, offsets = [_part(target, column[0]) for column in columns], [column[1] for column in columns]
         itemsize = state[5] if len(state) > 5 else max(o + f.itemsize for o, f in zip(offsets, formats, strict=True))
         target.value = np.dtype({"names": list(names), "formats": formats, "offsets": offsets, "itemsize": itemsize})
     elif base.kind in "SUV" and len(state) > 5 and type(state[5]) is int and 0 <= state[5] < 1 << 30:
@@ -120,6 +121,16 @@ def _set_dtype(vocabulary: Vocabulary, target: NumpyDType, state: Any) -> bool:
     elif order in "<>":
         target.value = base.newbyteorder(order)
     return True
+
+
+def _part(whole: NumpyDType, value: Any) -> Any:
+    """The type of a field. numpy walks through structured types by recursion in C, so few may lie in each other."""
+    part = _plain_dtype(value)
+    if part.names is not None or part.subdtype is not None:
+        whole.depth = max(whole.depth, value.depth + 1)
+    if whole.depth > _DEPTH:
+        raise bad("numpy.dtype")
+    return part
 
 
 def _plain_dtype(value: Any) -> Any:

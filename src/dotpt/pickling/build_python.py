@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from dotpt.errors import PickleError
 from dotpt.pickling.keys import KeyGuard
 from dotpt.pickling.values import InertGlobal, InertObject
 from dotpt.pickling.vocabulary import Known, StateSetter, Vocabulary, bad
@@ -137,7 +138,7 @@ def _pairs(vocabulary: Vocabulary, args: Args, name: str) -> list[tuple[Any, Any
     pairs = list(args[0].items()) if isinstance(args[0], dict) else [tuple(pair) for pair in args[0]]
     if any(len(pair) != 2 for pair in pairs):
         raise bad(name)
-    vocabulary.context.limits and KeyGuard(vocabulary.context.limits).check(None, [key for key, _ in pairs])
+    KeyGuard(vocabulary.context.limits).check(None, [key for key, _ in pairs])
     return pairs
 
 
@@ -232,6 +233,9 @@ def _set_attributes(vocabulary: Vocabulary, target: Any, state: Any) -> bool:
         state = state[0]
     if type(state) not in (dict, OrderedDict) or any(type(key) is not str for key in state):
         return False
+    if any(hasattr(type(target), key) for key in state):
+        # an attribute "items" would stand before the method of that name, and hide what is in the dictionary
+        raise PickleError("The pickle sets an attribute that would replace a method.")
     target.__dict__.update(state)
     return True
 

@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-from dotpt.errors import PickleError, TensorError
+from dotpt.errors import LimitExceeded, PickleError, TensorError
 from dotpt.pickling.build_numpy import EmptyArray
 from dotpt.pickling.values import (
     Device,
@@ -78,7 +78,7 @@ def entries() -> Iterator[tuple[str, str, Any]]:
         yield "torch._tensor torch.tensor", name, Known(f"torch._tensor.{name}", _from_type)
     yield "torch.nested._internal.nested_tensor", "_rebuild_njt", Known("torch.nested._rebuild_njt", _jagged)
     yield "torch.nested._internal.nested_tensor", "NestedTensor", Known("torch.nested.NestedTensor", _refuse)
-    yield "torch._dynamo.decorators", "_DimRange", Known("torch._dynamo.decorators._DimRange", _plain_record)
+    yield "torch._dynamo.decorators", "_DimRange", Known("torch._dynamo.decorators._DimRange", _range_record)
     yield "torch.storage", "_load_from_bytes", Known("torch.storage._load_from_bytes", _embedded)
     for name in RETURN_TYPES:
         yield "torch.return_types", name, Known(f"torch.return_types.{name}", _return_type(name))
@@ -195,8 +195,7 @@ def _meta(vocabulary: Vocabulary, args: Args) -> TensorRef:
         raise bad("torch._utils._rebuild_meta_tensor_no_storage")
     sizes = vocabulary.context.bounds.sizes
     shape, strides = sizes(args[1], "shape"), sizes(args[2], "strides")
-    if len(shape) != len(strides):
-        raise TensorError("A meta tensor's shape and strides differ in length.", found=strides, expected=shape)
+    vocabulary.context.bounds.measure(shape, strides)
     return TensorRef(None, args[0], 0, shape, strides, args[3])
 
 
@@ -295,8 +294,10 @@ def _packed(vocabulary: Vocabulary, storage: StorageRef, offset: Any, size: Any,
         raise bad("torch._utils._rebuild_qtensor")
     ref = TensorRef(storage, storage.dtype, offset, shape, strides, grad)
     per_byte = 8 // storage.dtype.bits
-    if -(-(offset + ref.extent) // per_byte) > storage.nbytes and ref.extent:
+    if -(-(offset + ref.extent) // per_byte) > storage.nbytes:
         raise TensorError("The packed tensor reaches outside its storage.", key=storage.key)
+    if (expanded := ref.numel // per_byte - storage.nbytes) > vocabulary.context.limits.expanded_bytes:
+        raise LimitExceeded("expanded_bytes", expanded, vocabulary.context.limits.expanded_bytes, key=storage.key)
     return ref
 
 
@@ -389,9 +390,9 @@ def _refuse(vocabulary: Vocabulary, args: Args) -> Any:
     raise bad("A class that torch does not pickle this way")
 
 
-def _plain_record(vocabulary: Vocabulary, args: Args) -> Any:
-    """A small record of torch's compiler inside a jagged tensor's cache; only its numbers matter."""
-    return tuple(args)
+def _range_record(vocabulary: Vocabulary, args: Args) -> InertObject:
+    """A range of sizes that torch's compiler notes on a tensor, also on those in a jagged tensor's cache."""
+    return InertObject(InertGlobal("torch._dynamo.decorators", "_DimRange"), "new", args)
 
 
 def _layout(vocabulary: Vocabulary, args: Args) -> Symbol:
@@ -448,7 +449,9 @@ def _embedded(vocabulary: Vocabulary, args: Args) -> Any:
         raise bad("torch.storage._load_from_bytes")
     if vocabulary.context.nested is None:
         raise PickleError("Torch files are embedded too deeply in each other.")
-    return vocabulary.context.nested(args[0])
+    tree, names = vocabulary.context.nested(args[0])
+    vocabulary.context.embedded += names
+    return tree
 
 
 SETTERS: dict[type, StateSetter] = {TensorRef: _set_tensor, GeneratorState: _set_generator}

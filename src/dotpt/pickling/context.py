@@ -7,7 +7,7 @@ from typing import Any
 
 from dotpt.errors import PickleError, TensorError
 from dotpt.limits import DEFAULT_LIMITS, Limits
-from dotpt.pickling.values import StorageClass
+from dotpt.pickling.values import GlobalName, StorageClass
 from dotpt.tensors.bounds import MAX_INT64, Bounds
 from dotpt.tensors.refs import StorageRef
 
@@ -16,14 +16,16 @@ class Context:
     """The storages that a pickle names, gathered while it is decoded.
 
     Args:
-        nested: reads a whole torch file that is embedded as bytes (`torch.storage._load_from_bytes`).
+        nested: reads a whole torch file that is embedded as bytes (`torch.storage._load_from_bytes`), and says
+            what that names.
     """
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS, nested: Callable[[bytes], Any] | None = None) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, nested: Callable[[bytes], tuple[Any, list[GlobalName]]] | None = None) -> None:
         self.limits = limits
         self.bounds = Bounds(limits)
         self.nested = nested
         self.storages: dict[str, StorageRef] = {}
+        self.embedded: list[GlobalName] = []  # what the files embedded in the pickle name
         # source texts of module classes, which torch below 1.6 wrote beside the pickle
         self.module_sources: dict[str, str] = {}
 

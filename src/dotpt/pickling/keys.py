@@ -14,13 +14,28 @@ from typing import Any
 from dotpt.errors import LimitExceeded, PickleError
 from dotpt.limits import Limits
 from dotpt.pickling.values import Device, InertGlobal, InertObject, Size, StorageClass, Symbol
+from dotpt.pickling.vocabulary import Known
 from dotpt.tensors.dtypes import DType
 from dotpt.tensors.refs import StorageRef, TensorRef
 
 _NESTED = (tuple, frozenset, Size)
-_SPREAD = (str, bytes, bool, type(None), InertGlobal, InertObject, DType, Device, Symbol, StorageClass, TensorRef, StorageRef, type)
+_SPREAD = (
+    str, bytes, bool, type(None), InertGlobal, InertObject, Known, DType, Device, Symbol, StorageClass, TensorRef, StorageRef, type,
+)  # fmt: skip
 _COUNTED = (int, float, complex, range, date, datetime, time, timedelta)
 _HASH_PRIME = (1 << 61) - 1  # integers below it have a hash of their own
+_REMEMBERED = 120  # bytes that remembering one hash takes, about
+
+
+class _Hashes:
+    """The hashes of one container's keys. The container is held, so that its id stays its own."""
+
+    __slots__ = ("container", "counts", "seen")
+
+    def __init__(self, container: object) -> None:
+        self.container = container
+        self.seen: set[int] = set()
+        self.counts: dict[int, int] = {}  # of those seen more than once
 
 
 class KeyGuard:
@@ -28,15 +43,24 @@ class KeyGuard:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._hashes: dict[tuple[int, int], int] = {}
+        self._hashes: dict[int, _Hashes] = {}
+        self._comparisons = 0
 
-    def check(self, container: object, keys: Iterable[Any]) -> None:
-        """Raise unless every key can be hashed in bounded time.
+    def check(self, container: object | None, keys: Iterable[Any]) -> int:
+        """Raise unless every key can be hashed, and found again, in bounded time.
+
+        Args:
+            container: what the keys are put into; None for one that they are all the keys of.
+
+        Returns:
+            Bytes that remembering them takes, about.
 
         Raises:
             PickleError: a key that Python cannot hash.
             LimitExceeded: `Limits.key_nesting` or `Limits.colliding_keys`.
         """
+        hashes = None if container is None else self._hashes.get(id(container))
+        cost = 0
         for key in keys:
             kind = type(key)
             if kind is str or kind is int and -_HASH_PRIME < key < _HASH_PRIME:
@@ -46,7 +70,14 @@ class KeyGuard:
             elif kind not in _SPREAD and kind not in _COUNTED and not isinstance(key, PurePath) and not _numpy_scalar(kind):
                 raise PickleError(f"A {kind.__name__} is used as a dictionary key or set member; it cannot be hashed.")
             if kind not in _SPREAD:
-                self._count(id(container), hash(key))
+                if hashes is None:
+                    hashes = _Hashes(container)
+                    if container is not None:
+                        self._hashes[id(container)] = hashes
+                    cost += 4 * _REMEMBERED
+                self._count(hashes, hash(key))
+                cost += _REMEMBERED
+        return cost
 
     def _check_nesting(self, key: Any) -> None:
         level, depth, seen = [key], 0, 0
@@ -66,11 +97,16 @@ class KeyGuard:
                 raise LimitExceeded("key_nesting", seen, 1 << 12)
             level = deeper
 
-    def _count(self, container: int, hashed: int) -> None:
-        bucket = container, hashed
-        count = self._hashes[bucket] = self._hashes.get(bucket, 0) + 1
-        if count > self._limits.colliding_keys:
-            raise LimitExceeded("colliding_keys", count, self._limits.colliding_keys)
+    def _count(self, hashes: _Hashes, hashed: int) -> None:
+        if hashed not in hashes.seen:
+            hashes.seen.add(hashed)
+            return
+        count = hashes.counts[hashed] = hashes.counts.get(hashed, 1) + 1
+        # A dictionary compares a new key with all of its hash: many middling heaps cost as much as one large one.
+        self._comparisons += count
+        allowed = self._limits.colliding_keys
+        if count > allowed or self._comparisons > 4 * allowed * allowed:
+            raise LimitExceeded("colliding_keys", max(count, allowed + 1), allowed)
 
 
 def _numpy_scalar(kind: type) -> bool:

@@ -14,6 +14,7 @@ same rules; whatever it does not recognise to the last byte comes here.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
@@ -28,7 +29,9 @@ from dotpt.pickling.vocabulary import Known, Vocabulary
 
 _DICTS = (dict, OrderedDict, Counter, defaultdict)
 _HIGHEST_PROTOCOL = 5
-_NO_TARGET = object()
+# What Python 2 and 3 write. Readers disagree on 010, 0x10, 1_0 and spaces, so nobody may write them.
+_INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
+_FLOAT = re.compile(rb"-?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|inf|nan)")
 
 
 
@@ -77,7 +80,6 @@ class Machine:
         self.globals: dict[tuple[str, str], GlobalName] = {}
         self.room = self.limits.decoded_bytes
         self.vocabulary = Vocabulary(context)
-        self.keys = KeyGuard(self.limits)
         self.fast = True
         self._resolved: dict[tuple[str, str], Any] = {}
 
@@ -97,6 +99,9 @@ class Machine:
             self.context.storages.clear()
             self.context.storages.update(storages)
             return self._run(start)
+        except PickleCut:  # whoever has more bytes calls again: this attempt must not count against the limit
+            self.room = room
+            raise
 
     def _run(self, start: int) -> Any:
         if len(self.data) - start > self.limits.pickle_bytes:
@@ -111,6 +116,7 @@ class Machine:
         self.marked = 0  # items below the topmost mark
         self.memo: list[Any] = []
         self.sparse: dict[int, Any] = {}
+        self.keys = KeyGuard(self.limits)
         self.run = torchrun.TensorRun(self) if self.fast else None
         self.opcode_at = start
         try:
@@ -158,6 +164,8 @@ class Machine:
         if self.framed and self.at != self.end:
             raise self.broken("The pickle ends inside a frame.")
         self.position = self.at
+        for name in self.context.embedded:  # what files inside this pickle name counts as named here
+            self.globals.setdefault((name.module, name.name), name)
         return self.stack.pop()
 
     # -- what handlers use ----------------------------------------------------------------------------------------
@@ -244,11 +252,15 @@ class Machine:
         value, known = self.top(), len(self.memo)
         if index == known:
             self.memo.append(value)
+            if self.sparse:
+                self.sparse.pop(index, None)  # MEMOIZE counts the entries: none may be there twice
         elif 0 <= index < known:
             self.memo[index] = value
             if self.run is not None:
                 self.run.forget()
         else:
+            if index not in self.sparse:
+                self.charge(120)
             self.sparse[index] = value
             if self.run is not None:
                 self.run = None
@@ -281,10 +293,10 @@ class Machine:
 
     def call(self, callee: Any, args: Any, how: str = "call", kwargs: Any = None) -> Any:
         """What calling ``callee`` would give: built by the vocabulary if it is known, else an inert record."""
-        self.charge(120)
+        if type(args) is not tuple:
+            raise self.broken("A call's arguments are not a tuple.")
+        self.charge(120 + 8 * len(args))
         if type(callee) is Known:
-            if type(args) is not tuple:
-                raise self.broken("A call's arguments are not a tuple.")
             return callee.call(self.vocabulary, args, kwargs)
         if type(callee) in (InertGlobal, InertObject):
             return InertObject(callee, how, args, kwargs)
@@ -294,13 +306,13 @@ class Machine:
         """SETITEM and SETITEMS: keys and values alternate in ``items``."""
         if len(items) % 2:
             raise self.broken("A key without its value.")
+        self.charge(100 * len(items) // 2)
         if type(target) is InertObject:
             target.pairs.extend(zip(items[::2], items[1::2], strict=True))
             return
         if type(target) not in _DICTS:
             raise self.broken(f"The pickle sets an item of a {type(target).__name__}, which is not a dictionary.")
-        self.charge(100 * len(items) // 2)
-        self.keys.check(target, items[::2])
+        self.charge(self.keys.check(target, items[::2]))
         for at in range(0, len(items), 2):
             # dict's own method: a defaultdict or Counter adds nothing here
             dict.__setitem__(target, items[at], items[at + 1]) if type(target) is not OrderedDict else target.__setitem__(
@@ -396,13 +408,15 @@ def _int(machine: Machine) -> None:
 @opcode(b"L")
 def _decimal_long(machine: Machine) -> None:
     line = machine.line()
-    machine.stack.append(_decimal(machine, line[:-1] if line[-1:] in (b"L", b"l") else line))
+    machine.stack.append(_decimal(machine, line.removesuffix(b"L")))
 
 
 def _decimal(machine: Machine, text: bytes) -> int:
     digits = 12 * machine.limits.integer_bytes // 5  # decimal digits of that many bytes
     if len(text) > digits:
         raise LimitExceeded("integer_bytes", 5 * len(text) // 12, machine.limits.integer_bytes)
+    if not _INTEGER.fullmatch(text):
+        raise machine.broken("A number is not written as Python writes it.")
     machine.charge(32 + len(text) // 2)
     return int(text)
 
@@ -410,7 +424,10 @@ def _decimal(machine: Machine, text: bytes) -> int:
 @opcode(b"F")
 def _float(machine: Machine) -> None:
     machine.charge(24)
-    machine.stack.append(float(machine.line()))
+    line = machine.line()
+    if len(line) > 1 << 10 or not _FLOAT.fullmatch(line):
+        raise machine.broken("A number is not written as Python writes it.")
+    machine.stack.append(float(line))
 
 
 @opcode(b"G")
@@ -613,13 +630,13 @@ def _setitems(machine: Machine) -> None:
 def _additems(machine: Machine) -> None:
     items = machine.pop_mark()
     target = machine.top()
+    machine.charge(64 * len(items))
     if type(target) is InertObject:
         target.items.extend(items)
         return
     if type(target) is not set:
         raise machine.broken(f"The pickle adds to a {type(target).__name__}, which is not a set.")
-    machine.charge(64 * len(items))
-    machine.keys.check(target, items)
+    machine.charge(machine.keys.check(target, items))
     target.update(items)
 
 
@@ -627,7 +644,7 @@ def _additems(machine: Machine) -> None:
 def _frozenset(machine: Machine) -> None:
     items = machine.pop_mark()
     machine.charge(216 + 64 * len(items))
-    machine.keys.check(_NO_TARGET, items)
+    machine.charge(machine.keys.check(None, items))
     machine.stack.append(frozenset(items))
 
 

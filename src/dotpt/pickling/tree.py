@@ -20,6 +20,7 @@ from dotpt.tensors.refs import TensorRef
 Leaf = Callable[[Any], Any]
 
 ATOMS = frozenset((str, int, float, bool, type(None), bytes, complex))
+_SKIPPED = ATOMS | {TensorRef}
 _DICTS = frozenset((dict, OrderedDict, Counter, defaultdict))
 _CONTAINERS = _DICTS | {list, tuple, set, frozenset, slice, InertObject, Namespace, ReturnType, GeneratorState}
 _REBUILT = frozenset((tuple, frozenset, slice))  # cannot be changed in place
@@ -55,6 +56,8 @@ def transform(tree: Any, leaf: Leaf, nesting: int, finish: Leaf = _same) -> Any:
 
     def result(value: Any) -> Any:
         kind = type(value)
+        if kind is TensorRef:
+            return leaf(value)
         if kind in ATOMS:
             return value
         if not _is_container(value):
@@ -79,7 +82,7 @@ def transform(tree: Any, leaf: Leaf, nesting: int, finish: Leaf = _same) -> Any:
         open_[id(container)] = container
         steps.append(_Step(container, step.depth, finish=True))
         for child in _children(container):
-            if type(child) not in ATOMS and _is_container(child):
+            if type(child) not in _SKIPPED and _is_container(child):
                 steps.append(_Step(child, step.depth + 1))
     # A cycle through a tuple: what pointed at the unfinished tuple points at the finished one now.
     for container in unfinished:
@@ -96,10 +99,10 @@ def _is_container(value: Any) -> bool:
 def _children(container: Any) -> Iterator[Any]:
     kind = type(container)
     if kind in _DICTS:
-        for key, value in container.items():
+        yield from container.values()
+        for key in container:
             if type(key) is not str:
                 yield key
-            yield value
         if kind is not dict and getattr(container, "__dict__", None):
             yield container.__dict__
     elif kind is InertObject:

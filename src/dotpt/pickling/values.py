@@ -70,9 +70,10 @@ class ReturnType:
 
 @dataclass(slots=True)
 class NumpyDType:
-    """A numpy dtype, which pickles build in two steps."""
+    """A numpy dtype, which pickles build in two steps. `depth` counts the structured ones within it."""
 
     value: Any
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)

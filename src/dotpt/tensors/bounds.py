@@ -50,7 +50,7 @@ class Bounds:
         try:
             numel, extent = self._known[shape, strides]
         except KeyError:
-            numel, extent = self._measure(shape, strides)
+            numel, extent = self.measure(shape, strides)
         itemsize = dtype.itemsize
         last = (offset + extent) * itemsize
         # An empty tensor touches nothing, wherever it is said to start.
@@ -68,7 +68,7 @@ class Bounds:
             )
         return TensorRef(storage, dtype, offset, shape, strides, requires_grad)
 
-    def _measure(self, shape: Shape, strides: Shape) -> tuple[int, int]:
+    def measure(self, shape: Shape, strides: Shape) -> tuple[int, int]:
         """Number of elements, and elements from the first to the last one touched."""
         if len(shape) > self._limits.tensor_dims:
             raise LimitExceeded("tensor_dims", len(shape), self._limits.tensor_dims)

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DType:
-    """An element type.
+    """An element type. There is one object of each, so they are compared by identity.
 
     Attributes:
         name: torch's name without ``torch.``.

@@ -15,13 +15,17 @@ _LEAST_MAPPED = 1 << 16
 class Memory:
     """Bytes at ``buffer[start:start + length]``. Arrays made on `buffer` keep it alive."""
 
-    __slots__ = ("buffer", "length", "start", "view")
+    __slots__ = ("buffer", "length", "start")
 
     def __init__(self, buffer: mmap.mmap | bytearray | memoryview, start: int, length: int) -> None:
         self.buffer = buffer
         self.start = start
         self.length = length
-        self.view = memoryview(buffer)[start : start + length]
+
+    @property
+    def view(self) -> memoryview:
+        """The bytes, writable."""
+        return memoryview(self.buffer)[self.start : self.start + self.length]
 
     def part(self, start: int, length: int) -> Memory:
         """A window of it."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from dotpt.container.crc import crc32, crc32_combine
-from dotpt.container.record import STORED, Container, Record, checksum_mismatch
+from dotpt.container.record import Container, Extents, checksum_mismatch
 from dotpt.source.base import Source
 from dotpt.tensors.memory import Memory, allocate
 
@@ -38,7 +39,7 @@ class _Piece:
 
 def read_records(
     container: Container,
-    records: Sequence[Record],
+    extents: Extents,
     *,
     verify: bool = True,
     threads: int | None = None,
@@ -54,106 +55,104 @@ def read_records(
     Raises:
         ChecksumMismatch: a record's bytes are damaged.
     """
-    memories: list[Memory | None] = [None] * len(records)
-    order = sorted((n for n, r in enumerate(records) if r.method == STORED), key=lambda n: records[n].offset)
+    memories: list[Any] = [None] * len(extents)
+    packed = set(extents.packed)
+    order = sorted((n for n in range(len(extents)) if n not in packed), key=extents.offsets.__getitem__)
     pieces: list[_Piece] = []
-    for slab in _slabs(records, order):
-        pieces += _plan(records, slab, memories)
-    total = sum(len(piece.target) for piece in pieces)
-    checks = _Checks(container.source, records) if verify else None
-    _run(container.source, pieces, checks, threads, progress, total)
+    for slab in _slabs(extents, order):
+        pieces += _plan(extents, slab, memories)
+    checks = _Checks(container.source, extents) if verify else None
+    _run(container.source, pieces, checks, threads, progress)
     if checks is not None:
         checks.finish()
-    for number, record in enumerate(records):
-        if record.method != STORED:
-            content = container.content(record)
-            if verify:
-                container.check_crc(record, content)
-            memory = memories[number] = allocate(len(content))
-            memory.view[:] = content
-    return memories  # type: ignore[return-value]
+    for number in extents.packed:
+        record = extents.record(number)
+        content = container.content(record)
+        if verify:
+            container.check_crc(record, content)
+        memories[number] = allocate(len(content))
+        memories[number].view[:] = content
+    return memories
 
 
 def verify_in_place(
     source: Source,
     view: memoryview,
-    records: Sequence[Record],
+    extents: Extents,
     *,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Compare the checksums of records that lie in a mapping of the whole file."""
     pieces = []
-    for number, record in enumerate(records):
-        if record.crc is not None:
-            for at in range(0, record.size, PIECE):
-                begin = record.offset + at
-                length = min(PIECE, record.size - at)
+    for number, (offset, size, crc) in enumerate(zip(extents.offsets, extents.sizes, extents.crcs, strict=True)):
+        if crc is not None:
+            for begin in range(offset, offset + size, PIECE):
+                length = min(PIECE, offset + size - begin)
                 pieces.append(_Piece(begin, view[begin : begin + length], True, [(number, 0, length)]))
-    checks = _Checks(source, records)
-    _run(source, pieces, checks, threads, progress, sum(len(piece.target) for piece in pieces))
+    checks = _Checks(source, extents)
+    _run(source, pieces, checks, threads, progress)
     checks.finish()
 
 
-def _slabs(records: Sequence[Record], order: list[int]) -> list[list[int]]:
+def _slabs(extents: Extents, order: list[int]) -> list[list[int]]:
     """Numbers of the records that are read together."""
     slabs: list[list[int]] = []
     begin, end = 0, -1 - GAP
+    offsets, sizes = extents.offsets, extents.sizes
     for number in order:
-        offset, size = records[number].offset, records[number].size
-        near = 0 <= offset - end <= GAP and offset + size - begin <= SLAB and (offset - begin) % ALIGNMENT == 0
-        if near:
+        offset = offsets[number]
+        stop = offset + sizes[number]
+        if 0 <= offset - end <= GAP and stop - begin <= SLAB and (offset - begin) % ALIGNMENT == 0:
             slabs[-1].append(number)
         else:
             slabs.append([number])
             begin = offset
-        end = offset + size
+        end = stop
     return slabs
 
 
-def _plan(records: Sequence[Record], slab: list[int], memories: list[Memory | None]) -> list[_Piece]:
+def _plan(extents: Extents, slab: list[int], memories: list[Any]) -> list[_Piece]:
     """The reads of a slab; its records' memories are windows of one allocation."""
-    first, last = records[slab[0]], records[slab[-1]]
-    begin, end = first.offset, last.offset + last.size
+    offsets, sizes = extents.offsets, extents.sizes
+    begin = offsets[slab[0]]
+    end = offsets[slab[-1]] + sizes[slab[-1]]
     memory = allocate(end - begin)
+    buffer, base, view = memory.buffer, memory.start - begin, memory.view
+    pieces = [_Piece(begin + at, view[at : at + PIECE]) for at in range(0, end - begin, PIECE)]
     for number in slab:
-        memories[number] = memory.part(records[number].offset - begin, records[number].size)
-    pieces = [
-        _Piece(begin + at, memory.view[at : at + PIECE])
-        for at in range(0, end - begin, PIECE)
-    ]
-    for number in slab:
-        start = records[number].offset - begin
-        stop = start + records[number].size
-        for at in range(start // PIECE, -(-stop // PIECE)):
-            left, right = max(start, at * PIECE) - at * PIECE, min(stop, (at + 1) * PIECE) - at * PIECE
-            pieces[at].parts.append((number, left, right))
+        offset, size = offsets[number], sizes[number]
+        memories[number] = Memory(buffer, base + offset, size)
+        start, stop = offset - begin, offset - begin + size
+        while start < stop:
+            at = start // PIECE
+            right = min(stop, (at + 1) * PIECE)
+            pieces[at].parts.append((number, start - at * PIECE, right - at * PIECE))
+            start = right
     return pieces
 
 
 class _Checks:
     """Checksums of records, put together from those of their parts."""
 
-    def __init__(self, source: Source, records: Sequence[Record]) -> None:
+    def __init__(self, source: Source, extents: Extents) -> None:
         self._source = source
-        self._records = records
+        self._extents = extents
         self._partial: dict[int, list[tuple[int, int, int]]] = {}
         self._wrong: list[tuple[int, int]] = []
 
     def add(self, piece: _Piece) -> None:
         """Checksum what a piece holds. Called from several threads, for different pieces."""
-        records, target = self._records, piece.target
+        sizes, crcs, target = self._extents.sizes, self._extents.crcs, piece.target
         for number, left, right in piece.parts:
-            record = records[number]
-            if record.crc is None:
+            crc = crcs[number]
+            if crc is None:
                 continue
             found = crc32(target[left:right])
-            if right - left == record.size:
-                if found != record.crc:
-                    self._wrong.append((number, found))
-            else:
-                offset = piece.offset + left
-                self._partial.setdefault(number, []).append((offset, found, right - left))
+            if right - left != sizes[number]:
+                self._partial.setdefault(number, []).append((piece.offset + left, found, right - left))
+            elif found != crc:
+                self._wrong.append((number, found))
 
     def finish(self) -> None:
         """Raise for the first record (in the order of the file) whose bytes are not those written."""
@@ -161,11 +160,11 @@ class _Checks:
             total = 0
             for _, found, length in sorted(parts):
                 total = crc32_combine(total, found, length)
-            if total != self._records[number].crc:
+            if total != self._extents.crcs[number]:
                 self._wrong.append((number, total))
         if self._wrong:
-            number, found = min(self._wrong, key=lambda wrong: self._records[wrong[0]].offset)
-            raise checksum_mismatch(self._source, self._records[number], found)
+            number, found = min(self._wrong, key=lambda wrong: self._extents.offsets[wrong[0]])
+            raise checksum_mismatch(self._source, self._extents.record(number), found)
 
 
 def _run(
@@ -174,9 +173,9 @@ def _run(
     checks: _Checks | None,
     threads: int | None,
     progress: Progress | None,
-    total: int,
 ) -> None:
     """Read and check all pieces. The calling thread works too, and alone reports progress."""
+    total = sum(len(piece.target) for piece in pieces)
     waiting = list(reversed(pieces))
     failures: list[BaseException] = []
     done = [0]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from dotpt.archive import collector
 from dotpt.archive.memories import Memories, storages_of
 from dotpt.archive.opening import open_contents
-from dotpt.errors import MissingDependency, TensorError, UsageError
+from dotpt.errors import DotptError, MissingDependency, TensorError, UsageError
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.pickling.tree import named_tensors, settle, transform
@@ -52,7 +53,8 @@ def open(  # noqa: A001 - the verb of the library; users write dotpt.open
         state dict 7
     """
     options = ReadOptions(limits=limits, encoding=encoding, verify=verify)
-    contents = open_contents(source, options, allow_download=allow_download, storage_options=storage_options)
+    with collector.paused():
+        contents = open_contents(source, options, allow_download=allow_download, storage_options=storage_options)
     return Archive(contents, options, mmap=mmap)
 
 
@@ -172,7 +174,8 @@ class Archive:
         memories = Memories(self.contents)
         mapped = self.mmap if mmap is None else mmap
         memories.fetch(storages_of([ref]), mapped=mapped, verify=self.verify if verify is None else verify)
-        return make_backend(backend, memories).leaf(ref)
+        made = make_backend(backend, memories)
+        return build(lambda: made.leaf(ref), self.contents)
 
     def read_slice(self, ref: TensorRef, index: Any) -> Any:
         """Part of a tensor, reading only the bytes that it spans (what ``ref[10:20]`` calls)."""
@@ -219,6 +222,26 @@ class Archive:
         from dotpt.inspect.html import as_html
 
         return as_html(self.inspect())
+
+
+def build(make: Callable[[], Any], contents: Contents) -> Any:
+    """What ``make`` gives. The one seam of the back ends: what torch or numpy refuse to build is a typed error."""
+    try:
+        return make()
+    except DotptError as error:
+        error.path = error.path or contents.container.source.name
+        raise
+    except MemoryError:
+        raise TensorError("There is not enough memory for the tensors.", path=contents.container.source.name) from None
+    except Exception as error:
+        hashed = isinstance(error, TypeError) and "unhashable" in str(error)
+        raise TensorError(
+            f"The file's objects cannot be built ({type(error).__name__}: {error!s:.200}).",
+            path=contents.container.source.name,
+            hint='backend="torch": numpy arrays cannot be dictionary keys or set members'
+            if hashed
+            else "dotpt.open(...) shows what is in the file; it may be damaged or made to mislead",
+        ) from error
 
 
 def make_backend(backend: str, memories: Memories, map_location: Any = None) -> Any:

@@ -8,14 +8,14 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from dotpt.archive import collector
-from dotpt.archive.archive import Archive, make_backend
+from dotpt.archive.archive import Archive, build, make_backend
 from dotpt.archive.memories import Memories, storages_of
 from dotpt.archive.opening import open_contents
 from dotpt.errors import UnsafeGlobal, UsageError
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.pickling.explain import unsafe_globals
-from dotpt.pickling.tree import transform
+from dotpt.pickling.tree import named_tensors, transform
 from dotpt.tensors.refs import StorageRef, TensorRef
 
 Progress = Callable[[int, int], None]
@@ -50,7 +50,8 @@ def load(
             still read once; pass ``verify=False`` to touch nothing.
         verify: compare checksums where the file has them.
         only: glob or globs over tensor addresses (``"model.*"``); other tensors are neither read nor returned:
-            they are left out of dictionaries, and None takes their place in lists.
+            they are left out of dictionaries, and None takes their place in lists. A tensor object at several
+            addresses is kept at all of them if one matches.
         encoding: of strings that Python 2 wrote: a codec name, or ``"bytes"``.
         limits: what the file may ask for.
         unknown: ``"error"`` refuses a file that names unknown classes; ``"inert"`` gives inert records.
@@ -100,7 +101,7 @@ def _finish(
         memories = Memories(contents)
         made = make_backend(backend, memories, map_location)
         memories.fetch(storages, mapped=mapped, verify=options.verify, progress=progress)
-        loaded = transform(contents.tree, made.leaf, limits.nesting, made.finish)
+        loaded = build(lambda: transform(contents.tree, made.leaf, limits.nesting, made.finish), contents)
         _advance(source, contents)
         return loaded
     finally:
@@ -145,8 +146,10 @@ def _select(contents: Contents, options: ReadOptions, globs: list[str]) -> None:
             path=archive.name,
             hint=f"for example {', '.join(near or list(archive.tensors)[:3])}",
         )
-    keep = {id(archive.tensors[name]) for name in chosen}
-    dropped: set[int] = {id(ref) for name, ref in archive.tensors.items() if id(ref) not in keep}
+    # A tensor that lies at several addresses has one reference: it stays at all of them if one is chosen.
+    places = list(zip(archive.tensors, named_tensors(archive.tree, options.limits.nesting), strict=True))
+    keep = {id(ref) for name, (_, ref) in places if name in chosen}
+    dropped: set[int] = {id(ref) for _, (_, ref) in places if id(ref) not in keep}
     contents.tree = _without(archive.tree, dropped, options.limits.nesting)
 
 

@@ -23,6 +23,7 @@ class Memories:
         self._held: dict[StorageRef, Memory] = {}
         self._swapped: dict[StorageRef, int] = {}
         self._maps: dict[Container, mmap] = {}
+        self._mapped, self._verify = False, True
 
     def fetch(
         self,
@@ -33,6 +34,7 @@ class Memories:
         progress: Progress | None = None,
     ) -> None:
         """Read (or map) these storages, if they are not held yet."""
+        self._mapped, self._verify = mapped, verify
         wanted: dict[Container, list[StorageRef]] = {}
         for storage in storages:
             base = storage.view_of[0] if storage.view_of else storage
@@ -78,9 +80,11 @@ class Memories:
             if storage.view_of is not None:
                 base, start = storage.view_of
                 return self.of(base, dtype).part(start, storage.nbytes)
-            if storage.container is not None:
-                raise TensorError("A storage was used before it was read.", key=storage.key)
-            memory = self._held[storage] = allocate(storage.nbytes)
+            if storage.container is not None:  # one that only an attribute of a tensor, or an embedded file, looks at
+                self.fetch([storage], mapped=self._mapped, verify=self._verify)
+                memory = self._held[storage]
+            else:
+                memory = self._held[storage] = allocate(storage.nbytes)
         if storage.swap and dtype.swap > 1 or storage in self._swapped:
             self._swap(storage, dtype, memory)
         return memory

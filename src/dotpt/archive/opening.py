@@ -21,10 +21,12 @@ def open_contents(
     Raises:
         DotptError: its subclass and message say what is wrong; the path is filled in.
     """
-    if isinstance(source, (str, os.PathLike)) and Path(source).is_dir():
-        from dotpt.formats import sharded
+    if isinstance(source, (str, os.PathLike)):
+        folder = _sharded(Path(source))
+        if folder is not None:
+            from dotpt.formats import sharded
 
-        return sharded.read(Path(source), options)
+            return sharded.read(folder, options)
     opened = open_source(
         source, allow_download=allow_download, storage_options=storage_options, limits=options.limits
     )
@@ -39,6 +41,20 @@ def open_contents(
         if opened is not source:
             opened.close()
         raise
+
+
+def _sharded(path: Path) -> Path | None:
+    """The path, if it is a folder or the index of a sharded checkpoint."""
+    try:
+        if path.is_dir():
+            return path
+    except OSError:  # opening it will say why
+        return None
+    if path.suffix == ".json":
+        from dotpt.formats.sharded import is_index
+
+        return path if is_index(path) else None
+    return None
 
 
 def _decode(opened: Source, source: Any, options: ReadOptions) -> Contents:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dotpt.container.record import STORED
+from dotpt.errors import UsageError
 from dotpt.tensors.arrays import strided_array, swap_bytes
 from dotpt.tensors.memory import Memory, allocate
 from dotpt.tensors.refs import TensorRef
@@ -21,9 +22,13 @@ def read_slice(archive: Archive, ref: TensorRef, index: Any) -> Any:
     Integers, slices, ``...`` and None are basic; any other index, and any tensor that is not plain and
     strided, is read whole first.
     """
-    window = _window(ref, index)
+    window = window_on(ref, index)
     if window is None:
-        return ref.numpy()[index]
+        whole = ref.numpy()
+        if not isinstance(whole, np.ndarray):
+            what = "a meta tensor" if ref.is_meta else f"a tensor of layout {ref.layout}" if ref.parts else "a quantized tensor"
+            raise UsageError(f"Part of {what} cannot be taken.", key=ref.name, hint="take .numpy() or .torch() of it")
+        return whole[index]
     assert ref.storage is not None
     itemsize = ref.dtype.itemsize
     first, length = window.offset * itemsize, window.extent * itemsize
@@ -41,7 +46,7 @@ def read_slice(archive: Archive, ref: TensorRef, index: Any) -> Any:
     return array[()] if not array.shape else array
 
 
-def _window(ref: TensorRef, index: Any) -> TensorRef | None:
+def window_on(ref: TensorRef, index: Any) -> TensorRef | None:
     """The tensor that a basic index selects, or None for an index of another kind."""
     if ref.storage is None or ref.layout != "strided" or ref.dtype.bits or "scheme" in (ref.extra or {}):
         return None
@@ -49,11 +54,9 @@ def _window(ref: TensorRef, index: Any) -> TensorRef | None:
     if not all(item is None or item is Ellipsis or type(item) in (int, slice) for item in items):
         return None
     # numpy does the arithmetic, on an array that has the tensor's shape and no memory
+    # (with an ellipsis it gives a view of even one element, and never reads that memory)
     shadow = np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), ref.shape, ref.strides)
-    chosen = shadow[index]
-    offset = 0
-    if np.ndim(chosen) == 0 and not isinstance(chosen, np.ndarray):
-        chosen = shadow[(*items, Ellipsis)]
+    chosen = shadow[items if Ellipsis in items else (*items, Ellipsis)]
     if any(step < 0 for step in chosen.strides):
         return None
     offset = chosen.__array_interface__["data"][0] - shadow.__array_interface__["data"][0]

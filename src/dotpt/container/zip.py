@@ -10,8 +10,8 @@ Byte layout as torch writes it (numbers little-endian; zip64 twins always presen
         zip64 end      PK66 (56 bytes)   locator PK67 (20 bytes)   end PK56 (22 bytes)      end of file
 
 Every byte belongs to exactly one of these; `ziprules` names each way in which a file can disagree. The
-directory is checked on opening. Local headers and descriptors are checked for all records at once before the
-first payload is used (`check_layout`), except that a remote source checks a record's own when it reads it.
+directory is checked on opening, and so are all local headers and descriptors (`check_layout`), except that those
+of a remote file are checked one by one, when a record is read.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ MAX16, MAX32 = 0xFFFF, 0xFFFFFFFF
 _central = struct.Struct("<4s6H3L5H2L").unpack_from
 _central_lengths = struct.Struct("<3H").unpack_from
 _central_size = 46
+_USUAL_EXTRA = 128  # torch pads to a multiple of 64 bytes
 _SMALL = 1 << 16  # records of this mean size or less lie close enough to be read through
 _MANY = 64  # from so many records on, columns are cheaper than rows
 _end = struct.Struct("<4s4H2LH").unpack
 _end64 = struct.Struct("<4sQ2H2L4Q").unpack
 _locator = struct.Struct("<4sLQL").unpack
 _extra = struct.Struct("<2H").unpack_from
-_lengths = struct.Struct("<2H").unpack_from
 
 
 class ZipContainer(Container):
@@ -160,29 +160,32 @@ class ZipContainer(Container):
         fixed = 30 + len(name)
         if header + fixed > end:
             raise self._broken(rules.OverlappingRecords, "The record reaches into the next one.", index, header)
-        local = bytes(read_at(header, fixed))
-        flags, sizes = entry[at + 8 : at + 10], entry[at + 16 : at + 28]
+        head = bytes(read_at(header, min(end - header, fixed + _USUAL_EXTRA)))
         # Sizes and checksum are 0 in the local header when a descriptor follows; else they are the directory's.
-        deferred = local[14:26] == b"\0" * 12 and self._flags[index] & FLAG_DESCRIPTOR
+        sizes = head[14:26]
         if (
-            local[:4] != LOCAL
-            or local[6:8] != flags
-            or local[8:10] != entry[at + 10 : at + 12]
-            or local[30:] != name
-            or not (deferred or local[14:26] == sizes)
+            head[:4] != LOCAL
+            or head[6:10] != entry[at + 8 : at + 12]  # flags and method
+            or head[26:28] != entry[at + 28 : at + 30]
+            or head[30:fixed] != name
+            or sizes not in (entry[at + 16 : at + 28], self._narrow(index))
+            and not (sizes == b"\0" * 12 and self._flags[index] & FLAG_DESCRIPTOR)
         ):
-            raise self._local_mismatch(index, local)
-        name_length, extra_length = _lengths(local, 26)
+            raise self._local_mismatch(index, head[:fixed])
+        extra_length = int.from_bytes(head[28:30], "little")
         payload = header + fixed + extra_length
         descriptor = payload + self._stored[index]
-        if name_length != len(name):
-            raise self._local_mismatch(index, local)
         if descriptor > end:
             raise self._broken(rules.OverlappingRecords, "The record reaches into the next one.", index, header)
-        if extra_length:
+        # torch's padding is one field; anything else is parsed.
+        if extra_length and (extra_length < 4 or head[fixed : fixed + 4] != b"FB" + (extra_length - 4).to_bytes(2, "little")):
             self._check_extra(index, bytes(read_at(header + fixed, extra_length)), header + fixed)
         self._check_descriptor(index, read_at(descriptor, min(end - descriptor, 32)), descriptor, end)
         self._payloads[index] = payload
+
+    def _narrow(self, index: int) -> bytes:
+        """Checksum and sizes as a local header may hold them where the directory has the sizes in a zip64 field."""
+        return struct.pack("<3L", self._crcs[index], min(self._stored[index], MAX32), min(self._sizes[index], MAX32))
 
     def _check_descriptor(self, index: int, found: bytes | memoryview, offset: int, end: int) -> None:
         at, length = self._entries[index], end - offset
@@ -412,7 +415,7 @@ class ZipContainer(Container):
 
 def _is_code(name: str) -> bool:
     """TorchScript's sources and their line tables are the only records that torch compresses."""
-    return name.endswith((".py", ".debug_pkl")) and "/" in name
+    return name.startswith("code/") and name.endswith((".py", ".debug_pkl"))
 
 
 _DOTTED = re.compile(r"(?:^|/|\n)\.{1,2}(?:/|\n|$)")

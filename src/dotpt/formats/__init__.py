@@ -14,14 +14,17 @@ def read_contents(source: Source, options: ReadOptions) -> Contents:
         NotATorchFile: it is something else; the message says what.
         DotptError: it is damaged, hostile or unsupported.
     """
-    from dotpt.container.sniff import not_a_torch_file, sniff
-
-    sniffed = sniff(source)
-    if sniffed.kind == "zip":
+    if source.size >= 4 and source.read(0, 4) == b"PK\x03\x04":
         from dotpt.container.zip import ZipContainer
         from dotpt.formats import pt_zip
 
-        return pt_zip.read(ZipContainer(source, options.limits), options)
+        container = ZipContainer(source, options.limits)
+        if not source.remote:  # where each check would be a round trip, a record is checked when it is read
+            container.check_layout()
+        return pt_zip.read(container, options)
+    from dotpt.container.sniff import not_a_torch_file, sniff
+
+    sniffed = sniff(source)
     if sniffed.kind in ("legacy", "pickle"):
         from dotpt.formats import pt_legacy
 

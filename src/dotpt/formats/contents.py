@@ -37,7 +37,7 @@ class Contents:
     Attributes:
         format: ``zip``, ``legacy``, ``tar``, ``torchscript``, ``safetensors``, ``sharded`` or ``pickle``.
         tree: the object that was saved, with `TensorRef` and `StorageRef` leaves.
-        container: where the records are; the first one of a sharded file.
+        container: where the records are; of a sharded checkpoint, its index (the records are in `shards`).
         storages: every storage that the tree names, by key.
         globals: every name that the pickles ask for.
         facts: what the file says of itself (``version``, ``byteorder``, ``protocol``, ...).

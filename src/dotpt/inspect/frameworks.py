@@ -20,8 +20,6 @@ _VERSIONED: tuple[tuple[str, str], ...] = (
     ("DeepSpeed", "ds_version"),
     ("MMEngine", "meta.mmengine_version"),
     ("MMCV", "meta.mmcv_version"),
-    ("TensorDict", "__tensordict_version__"),
-    ("SentencePiece trainer", "__sp_version__"),
 )
 # (library, keys that must all be there). Sources: the libraries' own saving code, see reference "ecosystem".
 _KEYS: tuple[tuple[str, str], ...] = (
@@ -41,10 +39,8 @@ _KEYS: tuple[tuple[str, str], ...] = (
     ("PyTorch's ImageNet example", "arch state_dict best_acc1 optimizer"),
     ("DINO", "student teacher dino_loss"),
     ("BasicSR", "params_ema params"),
-    ("kohya's scripts", "ss_network_dim ss_network_alpha"),
     ("Coqui TTS", "config model step date optimizer"),
     ("ESPnet", "reporter model optimizers schedulers"),
-    ("allenNLP", "metric_tracker trainer_state"),
 )
 # (library, what a module named by the file begins with)
 _CLASSES: tuple[tuple[str, str], ...] = (
@@ -65,13 +61,11 @@ _CLASSES: tuple[tuple[str, str], ...] = (
     ("Segment Anything", "segment_anything."),
     ("SpeechBrain", "speechbrain."),
     ("PyTorch Geometric", "torch_geometric."),
-    ("DGL", "dgl."),
     ("fastai", "fastai."),
     ("flair", "flair."),
     ("stable-baselines3", "stable_baselines3."),
     ("Megatron-LM", "megatron."),
     ("NeMo", "nemo."),
-    ("skorch", "skorch."),
 )
 # (library or model family, what a weight's name begins with or contains). Names are a guess only.
 _NAMES: tuple[tuple[str, str], ...] = (
@@ -79,7 +73,6 @@ _NAMES: tuple[tuple[str, str], ...] = (
     ("Stable Diffusion (CompVis layout)", "cond_stage_model."),
     ("kohya's scripts (LoRA)", "lora_unet_"),
     ("Hugging Face PEFT (LoRA)", ".lora_A."),
-    ("Hugging Face PEFT (LoRA)", ".lora_A.weight"),
     ("Hugging Face diffusers", "down_blocks.0.resnets."),
     ("Hugging Face transformers", ".self_attn.q_proj."),
     ("Hugging Face transformers", ".attention.self.query."),
@@ -88,7 +81,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     ("Meta's Llama layout", ".attention.wq."),
     ("timm (vision transformer)", "patch_embed.proj."),
     ("torchvision or timm (ResNet)", "layer1.0.conv1."),
-    ("Ultralytics", "model.0.conv."),
+    ("YOLO (Ultralytics)", "model.0.conv."),
 )
 _MOST_NAMES = 2_000
 

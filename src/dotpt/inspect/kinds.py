@@ -39,8 +39,10 @@ _LAST_NAMES = frozenset(
     "weight bias running_mean running_var num_batches_tracked in_proj_weight in_proj_bias weight_g weight_v scale gamma"
     " beta pos_embed cls_token position_ids embedding inv_freq lora_A lora_B A_log weight_orig weight_mask".split()
 )
-_RNG_BYTES = (5056, 16, 816, 832, 24, 5048)  # torch's CPU state, CUDA's, and those of older versions
+_RNG_BYTES = (5056, 5048)  # the state of torch's CPU generator, today's and before 1.6
+_RNG_BYTES_SMALL = (16, 24, 816, 832)  # of CUDA and MPS; too common a length to tell without a name
 _MOST_LOOKED_AT = 10_000
+_MOST_STATES = 64  # a dictionary of so many generators is none
 
 
 def kind_of(archive: Archive) -> Claim:
@@ -184,8 +186,8 @@ def is_rng(value: Any) -> bool:
         return True
     if type(value) is TensorRef:
         return value.dtype.name == "uint8" and len(value.shape) == 1 and value.shape[0] in _RNG_BYTES
-    if isinstance(value, dict):
-        states = [item for key, item in value.items() if is_rng_name(str(key)) or is_rng(item)]
+    if isinstance(value, dict) and len(value) <= _MOST_STATES:
+        states = [item for key, item in value.items() if type(key) is str and is_rng_name(key) or is_rng(item)]
         return any(_first_is_rng(item) for item in states) and len(states) == len(value)
     return False
 
@@ -193,7 +195,9 @@ def is_rng(value: Any) -> bool:
 def _first_is_rng(value: Any) -> bool:
     if type(value) in (list, tuple) and value:
         value = value[0]
-    return type(value) is TensorRef and is_rng(value) or type(value) is GeneratorState
+    if type(value) is not TensorRef:
+        return type(value) is GeneratorState
+    return is_rng(value) or value.dtype.name == "uint8" and value.shape in {(size,) for size in _RNG_BYTES_SMALL}
 
 
 def is_rng_name(name: str) -> bool:

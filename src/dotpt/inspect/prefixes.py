@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+# Longest first where one begins with another. A chain of them (module._orig_mod.) is found link by link.
+_WRAPPERS: tuple[tuple[str, str], ...] = (
+    ("module.", "DataParallel or DistributedDataParallel"),
+    ("_orig_mod.", "torch.compile"),
+    ("_fsdp_wrapped_module.", "FSDP"),
+    ("_forward_module.", "Lightning Fabric"),
+    ("base_model.model.", "PEFT"),
+    ("model.", "a wrapper that calls the model its `model` (Lightning and others)"),
+    ("net.", "a wrapper that calls the model its `net`"),
+    ("netG.", "a wrapper that calls the generator its `netG`"),
+    ("backbone.", "a wrapper that calls the model its `backbone`"),
+)
+_PLAIN = frozenset(("model.", "net.", "netG.", "backbone."))  # may as well be the model's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +29,39 @@ class Prefix:
         prefix: as it stands before the names: ``module.``, ``module._orig_mod.``.
         words: where it comes from: ``DataParallel or DistributedDataParallel``.
         tensors: how many names have it.
+        certain: whether only a wrapper writes it (``model.`` may be the model's own).
     """
 
     prefix: str
     words: str
     tensors: int
+    certain: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """The prefix as plain values."""
-        return {"prefix": self.prefix, "words": self.words, "tensors": self.tensors}
+        return {"prefix": self.prefix, "words": self.words, "tensors": self.tensors, "certain": self.certain}
+
+
+def prefixes_of(names: Iterable[str]) -> list[Prefix]:
+    """The prefix that all names share, if it is one that wrappers write.
+
+    Args:
+        names: the keys of a state dict.
+
+    Example:
+        >>> [found.prefix for found in prefixes_of(["module._orig_mod.fc.weight", "module._orig_mod.fc.bias"])]
+        ['module._orig_mod.']
+    """
+    rest = [name for name in names if name != "n_averaged"]  # torch's AveragedModel counts beside its weights
+    count, chain, words, certain = len(rest), "", [], True
+    while rest:
+        link = next(((prefix, who) for prefix, who in _WRAPPERS if all(name.startswith(prefix) for name in rest)), None)
+        if link is None or chain and link[0] in _PLAIN:
+            break
+        chain += link[0]
+        words.append(link[1])
+        certain = certain and link[0] not in _PLAIN
+        rest = [name[len(link[0]) :] for name in rest]
+        if link[0] in _PLAIN:
+            break
+    return [Prefix(chain, ", ".join(words), count, certain)] if chain else []

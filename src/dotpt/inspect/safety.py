@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from dotpt.errors import readable
+from dotpt.pickling.explain import explain
+from dotpt.pickling.values import GlobalName
+
+if TYPE_CHECKING:
+    from dotpt.archive.archive import Archive
+
+# What torch.load(weights_only=True) accepts besides the plain names of torch itself (torch 2.13).
+_ACCEPTED_MODULES = frozenset(("torch", "torch.cuda", "torch.sparse", "torch.cuda.sparse", "torch._utils"))
+_ACCEPTED = frozenset(
+    "collections.OrderedDict collections.Counter _codecs.encode builtins.set builtins.complex builtins.bytearray"
+    " __builtin__.set __builtin__.complex __builtin__.bytearray torch._tensor._rebuild_from_type_v2"
+    " torch.nn.parameter.Parameter torch.serialization._get_layout torch.storage.TypedStorage torch.storage.UntypedStorage"
+    .split()
+)
+_NEWEST_PROTOCOL = 3  # weights_only knows the opcodes of no later one
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +82,62 @@ class Safety:
             "known": [name.to_dict() for name in self.names if name.known],
             "unknown": [name.to_dict() for name in self.unknown],
         }
+
+
+def safety_of(archive: Archive) -> Safety:
+    """The verdict on an open file."""
+    contents = archive.contents
+    names = named(contents.globals)
+    if contents.format in ("safetensors", "sharded") and not names:
+        return Safety("harmless", "holds no pickle: it can name nothing", names, contents.format == "safetensors")
+    accepted = contents.format in ("zip", "legacy") and all(_accepted(name) for name in contents.globals)
+    accepted = accepted and _protocol(archive) <= _NEWEST_PROTOCOL
+    verdict, words = _verdict(names)
+    if contents.format == "torchscript" and verdict != "dangerous":
+        verdict, words = "code", "holds a TorchScript program, which torch.jit.load would run; dotpt does not run it"
+    return Safety(verdict, words, names, accepted)
+
+
+def named(names: Iterable[GlobalName]) -> list[Named]:
+    """Every name with its explanation, the worst first."""
+    found = []
+    for name in dict.fromkeys(names):
+        words, harmful = explain(name)
+        found.append(Named(str(name), name.known, harmful, words, name.offset))
+    return sorted(found, key=lambda entry: (entry.known, not entry.harmful))
+
+
+def _verdict(names: list[Named]) -> tuple[str, str]:
+    unknown = [name for name in names if not name.known]
+    if not unknown:
+        if not names:
+            return "harmless", "names no classes or functions at all"
+        return "harmless", f"names only known harmless types ({len(names):,})"
+    shown = ", ".join(readable(name.name)[:80] for name in unknown[:_MOST_NAMED])
+    more = f" and {len(unknown) - _MOST_NAMED:,} more" if len(unknown) > _MOST_NAMED else ""
+    harmful = [name for name in unknown if name.harmful]
+    if harmful:
+        worst = harmful[0]
+        what = f"{readable(worst.name)[:80]}, which {worst.words}" if _is_verb(worst.words) else readable(worst.name)[:80]
+        return "dangerous", f"DANGEROUS: names {what}; dotpt does not run it (unknown: {shown}{more})"
+    return "unknown", f"names {len(unknown):,} unknown: {shown}{more}; dotpt does not run them"
+
+
+def _is_verb(words: str) -> bool:
+    return words.split(" ", 1)[0].endswith("s") and not words.startswith(("a ", "the "))
+
+
+def _accepted(name: GlobalName) -> bool:
+    return name.known and (name.module in _ACCEPTED_MODULES or str(name) in _ACCEPTED)
+
+
+def _protocol(archive: Archive) -> int:
+    """The pickle protocol of the object, as its first bytes state it."""
+    contents = archive.contents
+    source = contents.container.source
+    if contents.format == "legacy":
+        start = int(contents.facts.get("start", 0))
+    else:
+        start = contents.container.record("data.pkl").offset
+    head = source.read(start, min(2, source.size - start))
+    return head[1] if len(head) == 2 and head[:1] == b"\x80" else 0

@@ -46,6 +46,16 @@ def entries() -> Iterator[tuple[str, str, Any]]:
         yield "numpy.dtypes", f"{label}DType", Known(f"numpy.dtypes.{label}DType", _dtype_class(name))
 
 
+def numpy_type(qualified: str) -> Any:
+    """The class of numpy with this name, when a file holds the class itself as a value; None if it is none."""
+    import numpy as np
+
+    module, _, name = qualified.rpartition(".")
+    if module == "numpy" and name in (*_SCALARS, "ndarray", "dtype"):
+        return getattr(np, name, None)
+    return getattr(np.dtypes, name, None) if module == "numpy.dtypes" else None
+
+
 def _refuse(vocabulary: Vocabulary, args: Args) -> Any:
     raise bad("A numpy type")
 

@@ -216,18 +216,20 @@ def _sizes(code: bytes) -> tuple[int, ...]:
     return tuple(values)
 
 
+_SHORT_PUTS = b"".join(bytes((0x71, number)) for number in range(256))
+
+
 class _Numbering:
     """The PUT opcodes of consecutive memo numbers, as torch's pickler writes them."""
 
     def __init__(self) -> None:
-        self._short = b"".join(bytes((0x71, number)) for number in range(256))
-        self._long = b""
+        self._long = bytearray()
         self._count = 256
 
     def follows(self, first: int, puts: bytes) -> bool:
         """Whether ``puts`` are the PUTs of ``first``, ``first + 1``, ..."""
         if first < 256:
-            return self._short[2 * first : 2 * first + len(puts)] == puts
+            return _SHORT_PUTS[2 * first : 2 * first + len(puts)] == puts
         begin = 5 * (first - 256)
         if begin + len(puts) > len(self._long):
             self._grow(first + len(puts) // 5)

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from dotpt.errors import LimitExceeded
-from dotpt.pickling.build_numpy import EmptyArray
+from dotpt.limits import DEFAULT_LIMITS
+from dotpt.pickling.build_numpy import EmptyArray, numpy_type
 from dotpt.pickling.values import GeneratorState, InertGlobal, InertObject, NumpyDType, ReturnType
 from dotpt.pickling.vocabulary import Known
 from dotpt.tensors.refs import TensorRef
@@ -188,15 +189,19 @@ def settle(value: Any) -> Any:
     if kind is NumpyDType:
         return value.value
     if kind is Known:
-        return value.leaf if value.leaf is not None else InertGlobal(*value.qualified.rsplit(".", 1))
+        if value.leaf is None:
+            return numpy_type(value.qualified) or InertGlobal(*value.qualified.rsplit(".", 1))
+        return value.leaf
     return value
 
 
-def named_tensors(tree: Any, nesting: int) -> Iterator[tuple[str, Any]]:
+def named_tensors(tree: Any, nesting: int, room: int = DEFAULT_LIMITS.decoded_bytes) -> Iterator[tuple[str, Any]]:
     """(address, tensor reference) of every place of the tree that holds one, in the order of the file.
 
-    An address is the keys on the way, joined by dots; attributes of inert objects count as keys.
+    An address is the keys on the way, joined by dots; attributes of inert objects count as keys. All of them
+    together may have ``room`` characters: long keys, deeply nested, would fill the memory.
     """
+    left = room
     level: list[tuple[str, Any, int]] = [("", tree, 1)]
     seen: set[int] = set()
     while level:
@@ -210,14 +215,18 @@ def named_tensors(tree: Any, nesting: int) -> Iterator[tuple[str, Any]]:
         if depth > nesting:
             raise LimitExceeded("nesting", depth, nesting)
         found = []
-        for key, child in _named_children(value):
+        for key, child in named_children(value):
             kind = type(child)
             if kind is TensorRef or kind in _CONTAINERS or kind not in ATOMS and getattr(child, "dtype", None) == object:
                 found.append((f"{address}.{key}" if address else str(key), child, depth + 1))
+                left -= len(found[-1][0])
+                if left < 0:
+                    raise LimitExceeded("decoded_bytes", room - left, room)
         level.extend(reversed(found))
 
 
-def _named_children(value: Any) -> Iterator[tuple[Any, Any]]:
+def named_children(value: Any) -> Iterator[tuple[Any, Any]]:
+    """(key, child) of everything that lies directly in ``value``; the keys are the parts of addresses."""
     kind = type(value)
     if kind in _DICTS:
         yield from value.items()
@@ -227,7 +236,7 @@ def _named_children(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from enumerate(value)
     elif kind is InertObject:
         attributes = value.attributes
-        yield from ((f"args.{at}", child) for at, child in enumerate(value.args) if isinstance(value.args, tuple))
+        yield from ((f"args.{at}", child) for at, child in enumerate(value.args))
         yield from (value.kwargs or {}).items()
         if attributes:
             yield from attributes.items()
@@ -241,5 +250,5 @@ def _named_children(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from enumerate(value.values)
     elif kind is GeneratorState:
         yield "state", value.state
-    elif hasattr(value, "flat"):
+    elif getattr(value, "dtype", None) == object and hasattr(value, "flat"):
         yield from enumerate(value.flat)

@@ -24,6 +24,7 @@ from dotpt.source.mounts import file_system, is_network
 
 # Linux moves at most 2 GiB - 4 KiB in one call, macOS refuses 2 GiB and more.
 PIECE = 1 << 30
+_SMALL_READ = 1 << 16
 # What is copied at a time where there is no `preadv` to fill the target directly.
 COPY_PIECE = 8 << 20
 
@@ -53,6 +54,17 @@ class FileSource(Source):
         self.name = name
         self.size = max(status.st_size - base, 0)
         self.is_file = base == 0 and self.size > 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The ``length`` bytes from ``offset`` on; a small read is one system call and nothing else."""
+        pread = getattr(os, "pread", None)
+        if length > _SMALL_READ or pread is None or self._descriptor is None or offset < 0 or length < 0:
+            return super().read(offset, length)
+        try:
+            data: bytes = pread(self._descriptor, length, self._base + offset)
+        except OSError as error:
+            raise from_os_error(error, self.name) from error
+        return data if len(data) == length else super().read(offset, length)
 
     def read_into(self, offset: int, target: memoryview) -> None:
         """Fill ``target`` with the bytes from ``offset`` on."""

@@ -24,12 +24,16 @@ class Windows:
         at = offset - self._start
         if 0 <= at and at + length <= len(self._window):
             return self._window[at : at + length]
-        self._source.check_range(offset, length)
         # In a file of large tensors these reads lie far apart (read little), in one of small tensors close.
         near = 0 <= offset - self._previous < self.NEAR
         size = max(length, min(self.WIDE if near else self.NARROW, self._source.size - offset))
-        if len(self._buffer) < size:
-            self._buffer = memoryview(bytearray(size))
-        self._start, self._window, self._previous = offset, self._buffer[:size], offset
-        self._source.read_into(offset, self._window)
+        self._start = self._previous = offset
+        if size <= self.NARROW:
+            self._window = memoryview(self._source.read(offset, size))
+        else:
+            self._source.check_range(offset, length)
+            if len(self._buffer) < size:
+                self._buffer = memoryview(bytearray(size))
+            self._window = self._buffer[:size]
+            self._source.read_into(offset, self._window)
         return self._window[:length]

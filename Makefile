@@ -1,0 +1,49 @@
+# Every target makes the environment it needs; nothing else has to be installed by hand than Python and make.
+PYTHON ?= python3
+PIP = -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test bench lint fixtures clean
+.DELETE_ON_ERROR:
+
+# The main job on real pretrained weights, without torch.
+demo: .venv/ready
+	.venv/bin/python -m demo
+
+# The whole suite twice: with torch, and with no torch installed.
+test: .venv-torch/ready .venv-plain/ready
+	.venv-torch/bin/python -m pytest
+	.venv-plain/bin/python -m pytest
+
+# dotpt against its peers in one run: ratios, medians of interleaved rounds.
+bench: .venv-torch/ready
+	.venv-torch/bin/python -m bench
+
+lint: .venv-torch/ready
+	.venv-torch/bin/ruff check .
+	.venv-torch/bin/mypy
+
+# The torch-written files that the suite without torch reads.
+fixtures: .venv-torch/ready
+	.venv-torch/bin/python -m tests.corpus.make_fixtures
+
+.venv/ready: pyproject.toml requirements/demo.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(PIP) --editable .
+	.venv/bin/python $(PIP) --no-deps --requirement requirements/demo.txt
+	touch $@
+
+.venv-plain/ready: pyproject.toml requirements/demo.txt requirements/test.txt
+	$(PYTHON) -m venv .venv-plain
+	.venv-plain/bin/python $(PIP) --editable '.[s3]' --requirement requirements/test.txt
+	.venv-plain/bin/python $(PIP) --no-deps --requirement requirements/demo.txt
+	touch $@
+
+.venv-torch/ready: pyproject.toml requirements/demo.txt requirements/test.txt requirements/torch.txt
+	$(PYTHON) -m venv .venv-torch
+	.venv-torch/bin/python $(PIP) --requirement requirements/torch.txt
+	.venv-torch/bin/python $(PIP) --editable '.[torch,s3]' --requirement requirements/test.txt --constraint requirements/torch.txt
+	.venv-torch/bin/python $(PIP) --no-deps --requirement requirements/demo.txt
+	touch $@
+
+clean:
+	rm -rf .venv .venv-plain .venv-torch .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -16,6 +16,7 @@ from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.pickling.explain import unsafe_globals
 from dotpt.pickling.tree import named_tensors, transform
+from dotpt.pickling.values import InertObject
 from dotpt.tensors.refs import StorageRef, TensorRef
 
 Progress = Callable[[int, int], None]
@@ -177,6 +178,8 @@ def _without(tree: Any, dropped: set[int], nesting: int) -> Any:
             level.extend(value.values())
         elif isinstance(value, (list, tuple)):
             level.extend(value)
+        elif type(value) is InertObject:
+            level += (value.args, value.states, value.items, value.pairs)
     for dictionary in dictionaries:
         for key in [key for key, value in dictionary.items() if value is gone]:
             del dictionary[key]

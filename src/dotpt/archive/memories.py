@@ -40,18 +40,22 @@ class Memories:
             base = storage.view_of[0] if storage.view_of else storage
             if base not in self._held and base.container is not None:
                 wanted.setdefault(base.container, []).append(base)
-        for group in wanted.values():
+        total = sum(storage.nbytes for group in wanted.values() for storage in dict.fromkeys(group))
+        done = 0
+        for container, group in wanted.items():
             unique = list(dict.fromkeys(group))
-            container: Container = unique[0].container
             check = getattr(container, "check_layout", None)
             if check is not None and not container.source.remote:
                 check()
             extents = _extents(container, unique)
+            share = sum(storage.nbytes for storage in unique)
+            report = progress if len(wanted) == 1 else _part_of(progress, done, share, total)
             if mapped:
-                self._map(container, unique, extents, verify, progress)
+                self._map(container, unique, extents, verify, report)
             else:
-                memories = read_records(container, extents, verify=verify, progress=progress)
+                memories = read_records(container, extents, verify=verify, progress=report)
                 self._held.update(zip(unique, memories, strict=True))
+            done += share
 
     def _map(
         self, container: Container, storages: list[StorageRef], extents: Extents, verify: bool, progress: Progress | None
@@ -101,6 +105,13 @@ class Memories:
             raise TensorError(
                 "Tensors of different element sizes share a storage of the other byte order.", key=storage.key
             )
+
+
+def _part_of(progress: Progress | None, before: int, share: int, total: int) -> Progress | None:
+    """The progress of one file of several, told as progress of all."""
+    if progress is None:
+        return None
+    return lambda done, of: progress(before + (share * done // of if of else share), total)
 
 
 def _extents(container: Container, storages: list[StorageRef]) -> Extents:

@@ -59,7 +59,7 @@ def _sharded(path: Path) -> Path | None:
 
 def _decode(opened: Source, source: Any, options: ReadOptions) -> Contents:
     contents = read_contents(opened, options)
-    if contents.format == "legacy" and not hasattr(source, "read"):
+    if contents.format == "legacy" and (isinstance(source, Source) or not hasattr(source, "read")):
         _check_end(contents, opened, options)
     return contents
 

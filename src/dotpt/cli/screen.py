@@ -30,6 +30,7 @@ class Screen:
         width: columns to fit into, or None where there is no end to a line.
         height: lines of the terminal, or None.
         unicode: whether more than ASCII can be shown.
+        lines: how many were written.
     """
 
     def __init__(self, *, color: bool = True, stream: TextIO | None = None) -> None:
@@ -39,6 +40,7 @@ class Screen:
         self.unicode = (getattr(self._stream, "encoding", None) or "utf-8").lower().replace("-", "") in ("utf8", "utf16")
         wanted = color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self.colored = wanted and (terminal or bool(os.environ.get("FORCE_COLOR")))
+        self.lines = 0
         self._console: Any = None
 
     @property
@@ -53,6 +55,7 @@ class Screen:
 
     def line(self, *parts: Part) -> None:
         """Write one line, made of plain texts and (text, style) pairs."""
+        self.lines += 1
         if not self.colored:
             self._stream.write("".join(_text(part) for part in parts).rstrip() + "\n")
             return

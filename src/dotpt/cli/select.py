@@ -20,7 +20,7 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
 }  # fmt: skip
 _NUMBERS: dict[str, Callable[[TensorRef], int]] = {
     "size": lambda ref: ref.nbytes,
-    "numel": lambda ref: ref.numel,
+    "numel": lambda ref: elements(ref),
     "ndim": lambda ref: len(ref.shape),
 }
 _WORDS: dict[str, Callable[[TensorRef], str]] = {
@@ -39,6 +39,15 @@ class Row(NamedTuple):
 
     file: str
     ref: TensorRef
+
+
+def elements(ref: TensorRef) -> int:
+    """How many values a tensor has; a nested one has no number of elements per axis, so its values are counted."""
+    if ref.numel >= 0 and ref.layout != "nested":
+        return ref.numel
+    parts = ref.parts or {}
+    values = parts.get("values", parts.get("buffer"))
+    return values.numel if isinstance(values, TensorRef) else 0
 
 
 def chooser(args: argparse.Namespace) -> Callable[[TensorRef], bool]:
@@ -76,7 +85,7 @@ _SORT_KEYS: dict[str, Callable[[Row], Any]] = {
     "shape": lambda row: row.ref.shape,
     "dtype": lambda row: row.ref.dtype.name,
     "size": lambda row: row.ref.nbytes,
-    "numel": lambda row: row.ref.numel,
+    "numel": lambda row: elements(row.ref),
     "ndim": lambda row: len(row.ref.shape),
 }
 

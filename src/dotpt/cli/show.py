@@ -9,6 +9,7 @@ from dotpt.cli import values, words
 from dotpt.cli.addresses import Target, resolve
 from dotpt.cli.job import Job
 from dotpt.cli.options import add_files, add_shared, describe
+from dotpt.cli.screen import cut, shorten, width_of
 from dotpt.cli.select import Row, chooser, in_order
 from dotpt.errors import DotptError
 from dotpt.tensors.refs import TensorRef
@@ -117,18 +118,29 @@ def _show(job: Job, given: Given, target: Target, entry: dict[str, Any]) -> None
 def _draw_value(job: Job, target: Target) -> None:
     screen, value = job.screen, target.value
     limit = _LINES if job.args.limit is None else job.args.limit or None
-    lines = list(values.outline(value, most=limit))
+    lines = _fitting(value, limit)
     if not job.args.quiet:
         head = words.one_line(target.address) or "whole file"
         screen.line((head, "bold"), "  ", (values.kind_of(value), "dim"))
     if not lines:
         for line in str(value).split("\n") if isinstance(value, str) else [values.short(value, 200)]:
             screen.line("  ", words.one_line(line))
-    column = max((2 * level + len(key) for level, key, _ in lines), default=0)
-    column = min(column, (screen.width or 120) // 2)
+    column = max((2 * level + width_of(key) for level, key, _ in lines), default=0)
+    column = min(column, (screen.width or 120) * 2 // 5)
     for level, key, text in lines:
-        label = "  " * level + key
         if not key:
-            screen.line("  ", label, (f"{screen.ellipsis} {text} (--limit 0 shows all)", "dim"))
+            screen.line("  ", "  " * level, (f"{screen.ellipsis} {text} (--limit 0 shows all)", "dim"))
             continue
-        screen.line("  ", (f"{label:{column}}  ", "cyan"), text)
+        label = shorten("  " * level + key, column, screen.ellipsis)
+        label += " " * (column - width_of(label))
+        room = (screen.width or 10_000) - column - 4
+        screen.line("  ", (label, "cyan"), "  ", cut(text, room, screen.ellipsis))
+
+
+def _fitting(value: Any, limit: int | None) -> list[tuple[int, str, str]]:
+    """The outline of a value, as deep as its lines stay within the limit."""
+    for depth in (4, 3, 2):
+        lines = list(values.outline(value, most=limit, depth=depth))
+        if not lines or lines[-1][1]:  # the last line has a key: nothing was left out
+            return lines
+    return list(values.outline(value, most=limit, depth=1))

@@ -9,7 +9,8 @@ import numpy as np
 from dotpt.cli import FINDING, words
 from dotpt.cli.addresses import Target
 from dotpt.cli.examine import NONE, RIGHT, UNCHECKED, WRONG, Examined, examine, examine_array
-from dotpt.cli.screen import Screen
+from dotpt.cli.screen import Part, Screen
+from dotpt.cli.select import elements
 from dotpt.cli.statistics import Histogram, Statistics
 from dotpt.cli.tensors import notes_on
 from dotpt.cli.values import plain
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _EDGES = {0: 3, 1: 3, 2: 3, 3: 2}  # how many values of each end of an axis are shown, by the number of axes
 _PRINTED = 100  # values up to which an array is printed whole
 _IN_JSON = 1000
+_WORTH_DRAWING = 20  # values; fewer are seen at a glance
 _CHECKSUMS = {
     RIGHT: "right",
     WRONG: "WRONG: the values are not those that were saved",
@@ -53,7 +55,7 @@ def _draw(screen: Screen, target: Target, examined: Examined) -> None:
     ref = target.value
     name = words.one_line(target.address or getattr(ref, "name", "") or "tensor") + target.text
     screen.line((name, "bold"))
-    count = int(np.prod(examined.shape, dtype=object)) if examined.shape else 1
+    count = _elements(target, examined)
     screen.fact("  Tensor", (str(ref.dtype), "green"), " ", (words.shape(examined.shape), "cyan"),
                 f", {words.plural(count, 'element')}, {words.size(_bytes_of(target, examined, count))}", column=13)  # fmt: skip
     if isinstance(ref, TensorRef):
@@ -65,8 +67,14 @@ def _draw(screen: Screen, target: Target, examined: Examined) -> None:
     if examined.array is not None and examined.array.size:
         screen.line()
         _draw_values(screen, examined, whole=target.index is not None)
-    if examined.statistics is not None:
+    if examined.statistics is not None and examined.statistics.count >= _WORTH_DRAWING and not _is_bool(examined):
         _draw_histogram(screen, examined.statistics.histogram)
+
+
+def _elements(target: Target, examined: Examined) -> int:
+    if isinstance(target.value, TensorRef) and target.index is None:
+        return elements(target.value)
+    return int(np.prod(examined.shape, dtype=object)) if examined.shape else 1
 
 
 def _bytes_of(target: Target, examined: Examined, count: int) -> int:
@@ -76,11 +84,8 @@ def _bytes_of(target: Target, examined: Examined, count: int) -> int:
 
 def _draw_place(screen: Screen, target: Target, examined: Examined) -> None:
     ref = target.value
-    if ref.storage is not None:
-        place = f"storage {words.one_line(ref.storage.key)}"
-        if ref.byte_range and target.index is None:
-            place += f", bytes {ref.byte_range[0]:,} to {ref.byte_range[1]:,} of the file"
-        screen.fact("  Stored", f"{place}; strides {words.shape(ref.strides)}, offset {ref.offset:,}", column=13)
+    if ref.storage is not None and target.index is None:
+        screen.fact("  Stored", _place(ref), column=13)
     if ref.device not in ("cpu", "meta"):
         screen.fact("  Saved on", (words.one_line(ref.device), "yellow"), column=13)
     notes = notes_on(ref.archive.tensors).get(id(ref)) if ref.archive is not None else None
@@ -91,12 +96,21 @@ def _draw_place(screen: Screen, target: Target, examined: Examined) -> None:
         screen.fact("  Checksum", (_CHECKSUMS[examined.checksum], style), column=13)
 
 
+def _place(ref: TensorRef) -> str:
+    place = f"storage {words.one_line(ref.storage.key)}" if ref.storage is not None else ""
+    if ref.byte_range:
+        place += f", bytes {ref.byte_range[0]:,} to {ref.byte_range[1]:,} of the file"
+    if not ref.is_contiguous:
+        place += f", strides {words.shape(ref.strides)}"
+    return place + (f", offset {words.plural(ref.offset, 'element')}" if ref.offset else "")
+
+
 def _draw_statistics(screen: Screen, examined: Examined) -> None:
     figures: Statistics = examined.statistics  # type: ignore[assignment]
     of = f" ({examined.of})" if examined.of else ""
     if np.iscomplexobj(examined.array):
         of = " (of the magnitudes)"
-    if str(getattr(examined.array, "dtype", "")) == "bool":
+    if _is_bool(examined):
         screen.fact("  Values", f"{figures.count - figures.zeros:,} true, {figures.zeros:,} false", column=13)
         return
     if figures.least is not None and figures.largest is not None:
@@ -104,12 +118,18 @@ def _draw_statistics(screen: Screen, examined: Examined) -> None:
         text = f"{least} to {largest}, mean {words.number(figures.mean or 0.0)}, std {words.number(figures.std or 0.0)}{of}"
         screen.fact("  Range", text, column=13)
     share = f" ({100 * figures.zeros / figures.count:.3g} %)" if figures.zeros and figures.count else ""
-    screen.fact(
-        "  Counts",
-        f"{words.plural(figures.zeros, 'zero') if figures.zeros else 'no zeros'}{share}, ",
-        _count(figures.nan, "NaN"), ", ", _count(figures.posinf, "+Inf"), ", ", _count(figures.neginf, "-Inf"),
-        column=13,
-    )  # fmt: skip
+    parts: list[Part] = [f"{words.plural(figures.zeros, 'zero') if figures.zeros else 'no zeros'}{share}"]
+    if getattr(examined.array, "dtype", np.dtype(int)).kind not in "iu":
+        parts += [", ", _count(figures.nan, "NaN"), ", "]
+        if figures.posinf or figures.neginf:
+            parts += [_count(figures.posinf, "+Inf"), ", ", _count(figures.neginf, "-Inf")]
+        else:
+            parts.append("no Inf")
+    screen.fact("  Counts", *parts, column=13)
+
+
+def _is_bool(examined: Examined) -> bool:
+    return str(getattr(examined.array, "dtype", "")) == "bool"
 
 
 def _count(number: int, what: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dotpt.cli import words
 from dotpt.cli.columns import Column, draw
 from dotpt.cli.screen import Screen
-from dotpt.cli.select import Row
+from dotpt.cli.select import Row, elements
 from dotpt.tensors.refs import StorageRef, TensorRef
 
 _COLUMNS = (
@@ -68,18 +68,18 @@ def totals(refs: Iterable[TensorRef]) -> str:
         >>> totals([])
         'no tensors'
     """
-    count = elements = logical = 0
+    count = values = logical = 0
     storages: dict[int, int] = {}
     for ref in refs:
         count += 1
-        elements += ref.numel
+        values += elements(ref)
         logical += ref.nbytes
         for storage in storages_of(ref):
             storages[id(storage)] = storage.nbytes
     if not count:
         return "no tensors"
     stored = sum(storages.values())
-    text = f"{words.plural(count, 'tensor')}, {words.plural(elements, 'element')}, {words.size(logical)}"
+    text = f"{words.plural(count, 'tensor')}, {words.plural(values, 'element')}, {words.size(logical)}"
     return text if words.size(stored) == words.size(logical) else f"{text} ({words.size(stored)} in the file)"
 
 

@@ -46,13 +46,13 @@ def plural(count: int, noun: str, many: str | None = None) -> str:
 
 
 def shape(sizes: Sequence[int]) -> str:
-    """A shape as torch writes it.
+    """A shape as torch writes it; a star where the components of a nested tensor differ.
 
     Example:
         >>> shape((64, 3))
         '[64, 3]'
     """
-    return f"[{', '.join(map(str, sizes))}]"
+    return f"[{', '.join('*' if size < 0 else str(size) for size in sizes)}]"
 
 
 def listed(items: Sequence[str], most: int = 3) -> str:

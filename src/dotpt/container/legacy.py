@@ -43,15 +43,21 @@ class LegacyContainer(Container):
             raise RecordMissing("The file has no such storage.", path=self.source.name, record=name)
         return self._records[name]
 
-    def find(self, position: int, sizes: dict[str, tuple[int, int]]) -> None:
+    def find(self, position: int, sizes: dict[str, tuple[int, int]], *, partial: bool = False) -> None:
         """Locate the storages from ``position`` on.
 
         Args:
             sizes: for each key in the order of the file: bytes of the storage, bytes of one element.
+            partial: of a file that was cut, give the missing storages the places that they had (past the end).
         """
         windows = Windows(self.source)
         for key, (nbytes, itemsize) in sizes.items():
-            if position + 8 + nbytes > self.source.size:
+            missing = position + 8 + nbytes > self.source.size
+            if missing and partial:
+                self._records[key] = Record(key, position + 8, nbytes, nbytes)
+                position += 8 + nbytes
+                continue
+            if missing:
                 raise TruncatedFile(
                     f"The file was cut short: storage {key} needs {nbytes:,} bytes, "
                     f"{max(self.source.size - position - 8, 0):,} are there.",

@@ -16,8 +16,11 @@ from dotpt.source.base import Source
 _FIRST_READ = 1 << 18
 
 
-def read(source: Source, options: ReadOptions, start: int = 0) -> Contents:
+def read(source: Source, options: ReadOptions, start: int = 0, *, partial: bool = False) -> Contents:
     """The contents of the legacy file, or bare pickle, that begins at ``start``.
+
+    Args:
+        partial: accept a file that was cut within its storages (see `LegacyContainer.find`).
 
     Raises:
         LegacyError, TruncatedFile: the storages are not as the pickle says.
@@ -49,7 +52,8 @@ def read(source: Source, options: ReadOptions, start: int = 0) -> Contents:
             expected=f"{len(roots):,} storages",
             hint="the file is damaged: get it again",
         )
-    container.find(stream.position, {key: (roots[key].nbytes, roots[key].dtype.itemsize) for key in keys})
+    sizes = {key: (roots[key].nbytes, roots[key].dtype.itemsize) for key in keys}
+    container.find(stream.position, sizes, partial=partial)
     for key, storage in roots.items():
         storage.container, storage.place = container, container.record(key)
         storage.swap = sys.byteorder != "little"

@@ -16,27 +16,24 @@ code. Numbers and elements are in the byte order that sys_info states.
 
 from __future__ import annotations
 
-import struct
 import sys
 from typing import Any
 
 from dotpt.container.tar import TarContainer
-from dotpt.errors import DotptError, LimitExceeded, PickleError, TarError, TensorError
+from dotpt.errors import LimitExceeded, PickleError, TarError, TensorError
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.formats.embedded import nested_reader
+from dotpt.formats.tar_stream import TarStream
 from dotpt.pickling.context import Context
-from dotpt.pickling.machine import Machine, PickleCut
+from dotpt.pickling.machine import Machine
 from dotpt.pickling.values import GlobalName, StorageClass
 from dotpt.pickling.vocabulary import Known
 from dotpt.source.base import Source
-from dotpt.source.windows import Windows
 from dotpt.tensors.bounds import MAX_INT64
 from dotpt.tensors.dtypes import DType
 from dotpt.tensors.refs import StorageRef, TensorRef
 
 PROTOCOL = 1000
-_FIRST_READ = 4096
-_LONGEST = 1 << 20  # of the small pickles between the storages
 
 
 def read(source: Source, options: ReadOptions) -> Contents:
@@ -153,7 +150,7 @@ class _Tables:
         stream.finish()
         self.globals += stream.globals
 
-    def _add_storage(self, stream: _Stream, key: int, location: str, dtype: DType) -> None:
+    def _add_storage(self, stream: TarStream, key: int, location: str, dtype: DType) -> None:
         (count,) = stream.integers(1)
         nbytes = count * dtype.itemsize
         if count < 0 or nbytes > stream.left:
@@ -165,7 +162,7 @@ class _Tables:
         stream.position += nbytes
         self._register(stream, key, storage)
 
-    def _read_views(self, stream: _Stream) -> None:
+    def _read_views(self, stream: TarStream) -> None:
         """Storages that are windows of others."""
         views = stream.load()
         if type(views) is not list:
@@ -211,14 +208,16 @@ class _Tables:
         stream.finish()
         self.globals += stream.globals
 
-    def _tensor(self, stream: _Stream, key: int, storage_key: int | None, dtype: DType) -> TensorRef:
+    def _tensor(self, stream: TarStream, key: int, storage_key: int | None, dtype: DType) -> TensorRef:
         dims = stream.integers(1)[0]
         if dims > self._options.limits.tensor_dims:
             raise LimitExceeded("tensor_dims", dims, self._options.limits.tensor_dims, key=str(key))
         if dims < 0:
             raise stream.broken("A tensor has a negative number of dimensions.")
         shape, strides, offset = stream.integers(dims), stream.integers(dims), stream.integers(1)[0]
-        storage = StorageRef(str(key), dtype, "cpu", 0) if storage_key is None else self._context.objects.get(storage_key)
+        storage: Any = StorageRef(str(key), dtype, "cpu", 0)
+        if storage_key is not None:
+            storage = self._context.objects.get(storage_key)
         if type(storage) is not StorageRef:
             raise stream.broken(f"Tensor {key} looks at storage {storage_key}, which the tar does not hold.")
         if storage.dtype is not dtype:
@@ -232,108 +231,12 @@ class _Tables:
             shape, strides, offset = (0,), (1,), 0
         return self._context.bounds.tensor(storage, dtype, offset, shape, strides)
 
-    def _register(self, stream: _Stream, key: int, value: TensorRef | StorageRef) -> None:
+    def _register(self, stream: TarStream, key: int, value: TensorRef | StorageRef) -> None:
         if key in self._context.objects or not 0 <= key <= 2 * MAX_INT64 + 1:
             raise stream.broken(f"Two objects of the tar have the key {key}, or it is no address.")
         self._context.objects[key] = value
         if type(value) is StorageRef:
             self._context.storages[str(key)] = value
 
-    def _stream(self, member: str) -> _Stream:
-        return _Stream(self._container, member, self._context, self._options, "<" if self._little else ">")
-
-
-class _Stream:
-    """A member in which pickles and raw numbers alternate, read a little at a time.
-
-    Attributes:
-        position: the next byte, counted from the file's beginning.
-    """
-
-    def __init__(
-        self, container: TarContainer, member: str, context: Context, options: ReadOptions, order: str
-    ) -> None:
-        record = container.record(member)
-        self.position = self._start = record.offset
-        self._end = record.offset + record.size
-        self._limit = options.limits.records
-        self._order = order
-        self._windows = Windows(container.source)
-        self._member = member
-        self._path = container.source.name
-        self._last = b""
-        self._machine = Machine(
-            b"", context, encoding=options.encoding, errors=options.errors, path=self._path, record=member
-        )
-
-    @property
-    def globals(self) -> list[GlobalName]:
-        """Every name met so far."""
-        return list(self._machine.globals.values())
-
-    @property
-    def left(self) -> int:
-        """Bytes of the member that have not been read."""
-        return self._end - self.position
-
-    @property
-    def at_end(self) -> bool:
-        """Whether all of the member has been read."""
-        return self.left == 0
-
-    def load(self) -> Any:
-        """The next pickle's object, reading on as long as the pickle does not end."""
-        machine, length, room = self._machine, _FIRST_READ, self._machine.room
-        while True:
-            length = min(length, self.left)
-            machine.data, machine.position, machine.room = bytes(self._windows.read(self.position, length)), 0, room
-            try:
-                value = machine.load()
-                break
-            except PickleCut:
-                if length == self.left or length >= _LONGEST:
-                    raise
-                length *= 4
-            except DotptError as error:
-                if error.offset is not None and error.record == self._member:
-                    error.offset += self.position - self._start
-                raise
-        self._last = machine.data[: machine.position]
-        self.position += machine.position
-        return value
-
-    def last_mentions(self, word: bytes) -> bool:
-        """Whether the last pickle spells ``word``."""
-        return word in self._last
-
-    def count(self) -> int:
-        """How many entries follow: a pickle of its own."""
-        count = self.load()
-        if type(count) is not int or not 0 <= count <= self.left:
-            raise self.broken("The number of entries is none.")
-        if count > self._limit:
-            raise LimitExceeded("records", count, self._limit, path=self._path, record=self._member)
-        return count
-
-    def integers(self, count: int) -> tuple[int, ...]:
-        """The next 64-bit integers."""
-        if 8 * count > self.left:
-            raise self.broken("The member ends within a number.")
-        values = struct.unpack(f"{self._order}{count}q", self._windows.read(self.position, 8 * count))
-        self.position += 8 * count
-        return values
-
-    def finish(self) -> None:
-        """Nothing may follow."""
-        if self.left:
-            raise self.broken(f"{self.left:,} bytes follow the last entry.")
-
-    def broken(self, problem: str) -> TarError:
-        """The error for this place."""
-        return TarError(
-            problem,
-            path=self._path,
-            record=self._member,
-            offset=self.position - self._start,
-            hint="the file is damaged or made to mislead: get it again from its author",
-        )
+    def _stream(self, member: str) -> TarStream:
+        return TarStream(self._container, member, self._context, self._options, "<" if self._little else ">")

@@ -113,7 +113,7 @@ def _facts(container: ZipContainer) -> dict[str, Any]:
 
 
 def _refuse_other_kinds(container: ZipContainer) -> None:
-    facts = {"path": container.source.name}
+    facts: dict[str, Any] = {"path": container.source.name}
     if "archive_format" in container or any(n.startswith("models/") and n.endswith(".json") for n in container.names):
         raise UnsupportedError(
             "This is a torch.export archive (.pt2).", hint="read it with torch.export.load; dotpt will read it later", **facts
@@ -125,6 +125,18 @@ def _refuse_other_kinds(container: ZipContainer) -> None:
     if ".data/extern_modules" in container:
         raise UnsupportedError(
             "This is a torch.package archive.", hint="read it with torch.package, if you trust it: it holds code", **facts
+        )
+    if "data.pkl" not in container and ("model.json" in container or "attributes.pkl" in container):
+        raise UnsupportedError(
+            "This is a TorchScript archive in the format of torch 1.0 to 1.3 (model.json and tensors/).",
+            hint="if you trust it, load it with torch.jit.load and save it again with torch.jit.save",
+            **facts,
+        )
+    if "data.pkl" not in container and "tensors.pkl" in container:
+        raise UnsupportedError(
+            "This is a TorchScript archive of a development version of torch 1.3 (tensors.pkl).",
+            hint="if you trust it, load it with torch.jit.load and save it again with torch.jit.save",
+            **facts,
         )
     if "data.pkl" not in container:
         shown = ", ".join(container.names[:3])

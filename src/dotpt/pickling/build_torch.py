@@ -68,7 +68,7 @@ def entries() -> Iterator[tuple[str, str, Any]]:
     for name, build in (
         ("_rebuild_tensor", _tensor_v1), ("_rebuild_tensor_v2", _tensor_v2), ("_rebuild_tensor_v3", _tensor_v3),
         ("_rebuild_parameter", _parameter), ("_rebuild_parameter_with_state", _parameter), ("_rebuild_qtensor", _quantized),
-        ("_rebuild_sparse_tensor", _sparse), ("_rebuild_sparse_csr_tensor", _sparse), ("_rebuild_nested_tensor", _nested),
+        ("_rebuild_sparse_tensor", sparse), ("_rebuild_sparse_csr_tensor", sparse), ("_rebuild_nested_tensor", _nested),
         ("_rebuild_meta_tensor_no_storage", _meta), ("_rebuild_device_tensor_from_numpy", _from_numpy),
         ("_rebuild_xla_tensor", _from_numpy), ("_rebuild_device_tensor_from_cpu_tensor", _from_cpu),
         ("_rebuild_wrapper_subclass", _wrapper),
@@ -238,7 +238,7 @@ def _strided(values: Any, name: str) -> TensorRef:
     return values
 
 
-def _sparse(vocabulary: Vocabulary, args: Args) -> TensorRef:
+def sparse(vocabulary: Vocabulary, args: Args) -> TensorRef:
     """(layout, (indices, values, size[, coalesced])) or (layout, (compressed, plain, values, size))."""
     name = "torch._utils._rebuild_sparse_tensor"
     if len(args) != 2 or type(args[0]) is not Symbol or type(args[1]) is not tuple:

@@ -2,7 +2,8 @@
 
 A name maps to a *value* (it is pushed as it is: a dtype, a storage class, a builtin type) or to a `Known`
 callable (it builds a plain value from arguments it checks itself). Nothing here is looked up by import: the
-table is the whole of what can happen. The builders stand in `build_python`, `build_numpy`, `build_torch`.
+table is the whole of what can happen. The builders stand in `build_python`, `build_numpy`, `build_torch`,
+`build_script`.
 """
 
 from __future__ import annotations
@@ -80,10 +81,12 @@ _cache: dict[str, Any] = {}
 
 def _table() -> dict[tuple[str, str], Any]:
     if "table" not in _cache:
-        from dotpt.pickling import build_numpy, build_python, build_torch
+        from dotpt.pickling import build_numpy, build_python, build_script, build_torch
 
         table: dict[tuple[str, str], Any] = {}
-        for entries in (build_python.entries(), build_numpy.entries(), build_torch.entries()):
+        # later rows win: TorchScript's sparse tensors extend torch's
+        rooms = (build_python, build_numpy, build_torch, build_script)
+        for entries in (room.entries() for room in rooms):
             for modules, name, value in entries:
                 for module in modules.split():
                     table[module, name] = value

@@ -1,0 +1,190 @@
+"""How `dotpt inspect` draws a report: facts in the order in which they are asked, then parts, then tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from dotpt.cli import words
+from dotpt.cli.columns import Column, draw
+from dotpt.cli.screen import Part, Screen
+from dotpt.cli.select import Row, in_order
+from dotpt.cli.tensors import draw_table, notes_on
+from dotpt.tensors.refs import TensorRef
+
+if TYPE_CHECKING:
+    from dotpt.cli.job import Job
+    from dotpt.inspect.claims import Claim
+    from dotpt.inspect.report import Report
+
+LIMIT = 20
+_LEAST_ROWS = 8
+_NAMES = 6
+_VERDICTS = {"harmless": "green", "unknown": "yellow", "code": "yellow", "dangerous": "bold red", "undecided": "yellow"}
+_FORMATS = {
+    "zip": "zip format (torch 1.6 and newer)",
+    "legacy": "legacy format (before torch 1.6)",
+    "tar": "tar format (torch 0.1)",
+    "torchscript": "TorchScript archive",
+    "safetensors": "safetensors format",
+    "sharded": "folder of shards",
+    "pickle": "plain Python pickle",
+}
+_PARTS = (
+    Column("Part", "cyan", least=10),
+    Column("Where", "", least=14),
+    Column("Tensors", right=True, optional=True),
+    Column("Elements", right=True, optional=True),
+    Column("Size", right=True, optional=True),
+    Column("Value", "", least=16, optional=True, tail=True),
+)
+
+
+def draw_report(job: Job, name: str, report: Report, wanted: Callable[[TensorRef], bool]) -> None:
+    """Write everything about one file."""
+    screen = job.screen
+    first_line = screen.lines
+    screen.line((words.one_line(name), "bold"), "  ", (words.size(report.size), "dim"))
+    _draw_facts(screen, report)
+    _draw_usage(screen, report)
+    _draw_parts(screen, report)
+    tensors = report.archive.tensors if report.archive is not None else {}
+    if tensors:
+        screen.line()
+        _draw_tensors(job, name, report, [ref for ref in tensors.values() if wanted(ref)], first_line)
+
+
+def one_line_on(name: str, report: Report) -> list[Part]:
+    """The file in one line, for ``--quiet``."""
+    state: Part = ("whole", "green") if not report.damaged else ("DAMAGED", "bold red")
+    verdict: Part = (report.safety.verdict, _VERDICTS.get(report.safety.verdict, ""))
+    what = f"{words.one_line(report.kind.value)}, {words.plural(report.params, 'parameter')}, {words.size(report.size)}"
+    return [(words.one_line(name), "bold"), ": ", what, ", ", state, ", ", verdict]
+
+
+def _draw_facts(screen: Screen, report: Report) -> None:
+    wrapped = f", compressed with {report.wrapped}" if report.wrapped else ""
+    kind = _claim(report.kind)
+    framework = [f" of {_value(report.framework)}", *_certainty(report.framework)] if report.framework.known else []
+    container = _FORMATS.get(report.format, words.one_line(report.format))
+    screen.fact("  What", *kind, *framework, f", {container}{wrapped}", column=12)
+    screen.fact("  Written by", *_claim(report.writer), column=14)
+    _draw_wholeness(screen, report)
+    _draw_safety(screen, report)
+    _draw_amount(screen, report)
+    if report.optimizer is not None and report.optimizer.known:
+        screen.fact("  Optimizer", *_claim(report.optimizer), column=14)
+    for prefix in report.prefixes:
+        text = f"{prefix.prefix!r} before {words.plural(prefix.tensors, 'name')}: {prefix.words}"
+        screen.fact("  Prefix", words.one_line(text), column=14)
+    for item in report.waste.items[:3]:
+        screen.fact("  Waste", (words.size(item.bytes), "yellow"), f": {words.one_line(item.words)}", column=14)
+    for key, value in list(report.metadata.items())[:5]:
+        if value:
+            screen.fact("  Metadata", f"{words.one_line(key)}: {words.one_line(value)[:200]}", column=14)
+    for note in report.notes:
+        screen.fact("  Note", words.one_line(note), column=14)
+
+
+def _draw_wholeness(screen: Screen, report: Report) -> None:
+    integrity = report.integrity
+    style = "bold red" if report.damaged else "green"
+    screen.fact("  Whole", (words.one_line(integrity.words), style), column=14)
+    if report.damaged:
+        for reason in integrity.reasons[:5]:
+            screen.fact("", words.one_line(reason), column=14)
+        if report.damage is not None and (report.damage.whole or report.damage.missing):
+            count, missing = len(report.damage.whole), report.damage.missing
+            text = f"{count:,} of {words.plural(count + len(missing), 'tensor')} are whole"
+            lost = f"; not: {words.listed([words.one_line(name) for name in missing])}" if missing else ""
+            screen.fact("", text + lost, column=14)
+
+
+def _draw_safety(screen: Screen, report: Report) -> None:
+    safety = report.safety
+    screen.fact("  Safe", (words.one_line(safety.words), _VERDICTS.get(safety.verdict, "")), column=14)
+    for named in safety.unknown[:_NAMES]:
+        screen.fact("", (words.one_line(named.name), "bold red" if named.harmful else "yellow"), f": {named.words}", column=14)
+    if len(safety.unknown) > _NAMES:
+        screen.fact("", f"and {len(safety.unknown) - _NAMES:,} more (--json lists all)", column=14)
+
+
+def _draw_amount(screen: Screen, report: Report) -> None:
+    tensors = report.tensors
+    if not tensors.count:
+        screen.fact("  Holds", "no tensors", column=14)
+        return
+    types = [f"{name} {words.size(share.bytes)}" for name, share in tensors.dtypes.items()]
+    text = f"{words.plural(report.params, 'parameter')}, {words.plural(tensors.count, 'tensor')}, {words.size(tensors.bytes)}"
+    screen.fact("  Holds", (text, "bold"), f" ({words.listed(types)})" if types else "", column=14)
+    devices = [f"{words.plural(count, 'tensor')} from {words.one_line(device)}" for device, count in tensors.devices.items()]
+    if any(device not in ("cpu", "meta") for device in tensors.devices):
+        screen.fact("  Devices", words.listed(devices), column=14)
+
+
+def _draw_usage(screen: Screen, report: Report) -> None:
+    for number, line in enumerate(report.usage):
+        label = "  Load" if number == 0 else ""
+        screen.line((f"{label:14}", "dim"), (words.one_line(line), "cyan"))
+
+
+def _draw_parts(screen: Screen, report: Report) -> None:
+    """The parts of a checkpoint; a file of weights alone has said everything above."""
+    parts = report.roles
+    if len(parts) < 2:
+        return
+    rows = [
+        (
+            part.role,
+            words.one_line(part.address) or "(whole file)",
+            f"{part.tensors:,}" if part.tensors else "",
+            f"{part.params:,}" if part.tensors else "",
+            words.size(part.bytes) if part.tensors else "",
+            "" if part.value is None else words.one_line(part.value),
+        )
+        for part in parts[:LIMIT]
+    ]
+    screen.line()
+    draw(screen, _PARTS, rows, indent="  ")
+    if len(parts) > LIMIT:
+        screen.line("  ", (f"{screen.ellipsis} and {len(parts) - LIMIT:,} more parts", "dim"))
+
+
+def _draw_tensors(job: Job, name: str, report: Report, refs: list[TensorRef], first_line: int) -> None:
+    screen = job.screen
+    notes: Mapping[int, list[str]] = notes_on(report.archive.tensors) if report.archive is not None else {}
+    rows = in_order((Row(name, ref) for ref in refs), job.args.sort)
+    if not rows:
+        screen.line(("no tensor passes the filter", "bold"))
+        return
+    limit = job.limit(_room(screen, first_line))
+    if job.args.tree:
+        from dotpt.cli.tree import draw_tree
+
+        draw_tree(screen, [row.ref for row in rows], notes, limit)
+        return
+    keep = rows if limit is None else rows[:limit]
+    draw_table(screen, keep, notes, files=False, indent="  ")
+    if len(keep) < len(rows):
+        screen.line("  ", (f"{screen.ellipsis} and {len(rows) - len(keep):,} more (dotpt ls {words.one_line(name)})", "dim"))
+
+
+def _room(screen: Screen, first_line: int) -> int:
+    """Rows of tensors that fit below what was drawn, so that the first line is still to be seen."""
+    if screen.height is None:
+        return LIMIT
+    return max(_LEAST_ROWS, min(LIMIT, screen.height - (screen.lines - first_line) - 4))
+
+
+def _claim(claim: Claim) -> list[Part]:
+    return [_value(claim), *_certainty(claim)]
+
+
+def _value(claim: Claim) -> str:
+    return words.one_line(claim.value)
+
+
+def _certainty(claim: Claim) -> list[Part]:
+    if claim.certainty == "CONFIRMED":
+        return []
+    return [(f" ({claim.certainty.lower()}: {words.one_line(claim.because)})", "dim")]

@@ -1,0 +1,113 @@
+"""``dotpt verify FILE...``: whether files are what was written."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from dotpt.cli import FINDING, words
+from dotpt.cli.job import Job
+from dotpt.cli.options import add_files, add_shared, describe
+
+if TYPE_CHECKING:
+    from dotpt.archive.verify import Verification
+    from dotpt.cli.screen import Part, Screen
+
+LIMIT = 20
+_DESCRIPTION = """\
+Compare every record of files with its checksum, and check every rule of the format and the bounds of every tensor.
+One line a file; below it what is damaged, with the tensors concerned, and what could not be verified. Exit code 1:
+a file is damaged or breaks a rule."""
+_EXAMPLES = """
+dotpt verify model.pt
+dotpt verify 'checkpoints/*.pt' -q                 only the files that are damaged
+dotpt verify model.pt --json
+dotpt verify - < model.pt
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `dotpt verify`."""
+    describe(parser, _DESCRIPTION, _EXAMPLES)
+    add_files(parser)
+    add_shared(parser, limit=LIMIT, of="findings")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify files."""
+    from dotpt.archive.verify import verify
+
+    job = Job(args, "dotpt.verify/1")
+    reading = {key: value for key, value in job.reading.items() if key != "encoding"}
+    for number, given in enumerate(job.given, 1):
+        with job.handling(given):
+            place = f" ({number} of {len(job.given)})" if job.many else ""
+            with job.watch(f"verifying {given.name}{place}") as watch:
+                outcome = verify(given.source(), progress=watch, **reading)
+            if not outcome.ok:
+                job.worse(FINDING)
+            if args.json:
+                job.add({"file": given.name} | outcome.to_dict())
+            elif not (args.quiet and outcome.ok):
+                _draw(job, given.name, outcome)
+    return job.finish()
+
+
+def _draw(job: Job, name: str, outcome: Verification) -> None:
+    screen, limit = job.screen, job.limit(LIMIT)
+    screen.line((words.one_line(name), "bold"), ": ", *_verdict(outcome))
+    if job.args.quiet:
+        return
+    findings = [*_damaged(outcome), *_deviations(outcome)]
+    for parts in findings[:limit]:
+        screen.fact("", *parts, column=2)
+    if limit is not None and len(findings) > limit:
+        screen.line("  ", (f"{screen.ellipsis} and {len(findings) - limit:,} more (--limit 0 shows all)", "dim"))
+    _draw_unverified(screen, outcome)
+
+
+def _verdict(outcome: Verification) -> list[Part]:
+    checked = words.plural(len(outcome.records) - len(outcome.unverified), "record")
+    rate = f", {words.size(outcome.bytes / outcome.seconds)}/s" if outcome.seconds > 1 else ""
+    facts = f" ({checked} and {words.plural(outcome.tensors, 'tensor')} checked, {words.size(outcome.bytes)}{rate})"
+    if outcome.damaged:
+        return [("DAMAGED", "bold red"), f": {words.plural(len(outcome.damaged), 'record')} of {len(outcome.records):,}"]
+    if outcome.deviations:
+        return [("BREAKS RULES", "bold red"), f": {words.plural(len(outcome.deviations), 'deviation')}{facts}"]
+    if len(outcome.unverified) == len(outcome.records):
+        return [("whole as far as can be seen", "yellow"), f": no checksums; {words.plural(outcome.tensors, 'tensor')} checked"]
+    return [("whole", "green"), facts]
+
+
+def _damaged(outcome: Verification) -> list[list[Part]]:
+    return [
+        [
+            (words.one_line(record.name), "bold red"),
+            f", {words.size(record.size)}: ",
+            words.listed([words.one_line(name) for name in record.tensors], 5) if record.tensors else "no tensor",
+        ]
+        for record in outcome.damaged
+    ]
+
+
+def _deviations(outcome: Verification) -> list[list[Part]]:
+    found: list[list[Part]] = []
+    for deviation in outcome.deviations:
+        places = [words.one_line(deviation.record)] if deviation.record else []
+        places += [f"byte {deviation.offset:,}"] if deviation.offset is not None else []
+        where = f" ({', '.join(places)})" if places else ""
+        found.append([(deviation.rule, "bold red"), f": {words.one_line(deviation.text)}{where}"])
+    return found
+
+
+def _draw_unverified(screen: Screen, outcome: Verification) -> None:
+    unverified = outcome.unverified
+    if not unverified:
+        return
+    if len(unverified) == len(outcome.records):
+        text = "Nothing could be compared: the file has no checksums, as files of the old format have none."
+        text = text if outcome.format in ("legacy", "tar") else "Nothing could be compared: the file has no checksums."
+    else:
+        names = words.listed([words.one_line(name) for name in unverified])
+        text = f"Without a checksum, so not verified: {names}"
+    screen.fact("", (text, "yellow"), column=2)

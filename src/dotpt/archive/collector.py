@@ -21,4 +21,8 @@ def paused() -> Iterator[None]:
     try:
         yield
     finally:
+        if gc.get_freeze_count() == 0:
+            # Into the oldest generation without a walk: what was just loaded is there to stay.
+            gc.freeze()
+            gc.unfreeze()
         gc.enable()

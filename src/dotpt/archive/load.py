@@ -75,9 +75,12 @@ def load(
     if unknown not in ("error", "inert"):
         raise UsageError(f"unknown={unknown!r} is not understood.", hint='use "error" or "inert"')
     options = ReadOptions(limits=limits, encoding=encoding, verify=verify)
-    with collector.paused():
-        contents = open_contents(source, options, allow_download=allow_download, storage_options=storage_options)
-        return _finish(source, contents, options, map_location, backend, bool(mmap), only, unknown, progress)
+    with collector.paused():  # until the references that tensors were made from are gone, too
+
+        def opened() -> Contents:
+            return open_contents(source, options, allow_download=allow_download, storage_options=storage_options)
+
+        return _finish(source, opened(), options, map_location, backend, bool(mmap), only, unknown, progress)
 
 
 def _finish(

@@ -36,14 +36,15 @@ class Memories:
         """Read (or map) these storages, if they are not held yet."""
         self._mapped, self._verify = mapped, verify
         wanted: dict[Container, list[StorageRef]] = {}
-        for storage in storages:
-            base = storage.view_of[0] if storage.view_of else storage
-            if base not in self._held and base.container is not None:
-                wanted.setdefault(base.container, []).append(base)
-        total = sum(storage.nbytes for group in wanted.values() for storage in dict.fromkeys(group))
+        for storage in dict.fromkeys(storage.view_of[0] if storage.view_of else storage for storage in storages):
+            container = storage.container
+            if container is not None and storage not in self._held:
+                if container not in wanted:
+                    wanted[container] = []
+                wanted[container].append(storage)
+        total = sum(storage.nbytes for group in wanted.values() for storage in group)
         done = 0
-        for container, group in wanted.items():
-            unique = list(dict.fromkeys(group))
+        for container, unique in wanted.items():
             check = getattr(container, "check_layout", None)
             if check is not None and not container.source.remote:
                 check()

@@ -43,6 +43,11 @@ def open_contents(
         raise
 
 
+def is_sharded(source: Any) -> bool:
+    """Whether a user's ``source`` is a folder, or the index of a sharded checkpoint."""
+    return isinstance(source, (str, os.PathLike)) and _sharded(Path(source)) is not None
+
+
 def _sharded(path: Path) -> Path | None:
     """The path, if it is a folder or the index of a sharded checkpoint."""
     try:

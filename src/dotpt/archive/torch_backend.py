@@ -19,6 +19,7 @@ from dotpt.tensors.memory import Memory
 from dotpt.tensors.refs import StorageRef, TensorRef, contiguous_strides
 
 Locate = Callable[[str], Any]
+_from_numpy, _array = torch.from_numpy, np.ndarray
 # Types that torch takes from numpy as they are; the others are taken as integers of their size and viewed.
 _DIRECT = frozenset(
     "float64 float32 float16 int64 int32 int16 int8 uint8 bool complex64 complex128 uint16 uint32 uint64".split()
@@ -98,33 +99,32 @@ class TorchBackend:
     def tensor(self, ref: TensorRef) -> Any:
         """The tensor of a reference, whatever its layout."""
         storage = ref.storage
-        if storage is not None and ref.extra is None and ref.flavor == "tensor" and storage not in self._alone:
-            # The common case: a contiguous tensor that is all of its storage, and the first to look at it.
-            plan = self._plan(ref, storage)
-            if plan is not None and storage not in self._storages:
-                memory = self._memories.of(storage, ref.dtype)
-                tensor = torch.from_numpy(np.ndarray(ref.shape, plan.numpy, memory.buffer, memory.start))
-                if plan.view is not None:
-                    tensor = tensor.view(plan.view)
-                self._alone[storage] = tensor
-                return tensor.requires_grad_(True) if ref.requires_grad else tensor
-        return self._any_tensor(ref)
+        if storage is None or ref.extra is not None or ref.flavor != "tensor" or storage in self._alone:
+            return self._any_tensor(ref)
+        # The common case: a contiguous tensor that is all of its storage, and the first to look at it.
+        dtype = ref.dtype
+        key = (dtype, storage.nbytes, ref.offset, ref.shape, ref.strides, storage.location)
+        try:
+            plan = self._plans[key]
+        except KeyError:
+            plan = self._plans[key] = self._plan(ref, storage)
+        if plan is None or storage in self._storages or storage.view_of is not None:
+            return self._any_tensor(ref)
+        memory = self._memories.of(storage, dtype)
+        tensor = self._alone[storage] = _from_numpy(_array(ref.shape, plan.numpy, memory.buffer, memory.start))
+        if plan.view is not None:
+            tensor = self._alone[storage] = tensor.view(plan.view)
+        return tensor.requires_grad_(True) if ref.requires_grad else tensor
 
     def _plan(self, ref: TensorRef, storage: StorageRef) -> _Plan | None:
         """How tensors of this description are made on the whole of a CPU storage, or None if they are not that."""
-        key = (ref.dtype, storage.nbytes, ref.offset, ref.shape, ref.strides, storage.location, storage.view_of)
-        try:
-            return self._plans[key]
-        except KeyError:
-            whole = (
-                ref.offset == 0
-                and ref.numel * ref.dtype.itemsize == storage.nbytes
-                and ref.strides == contiguous_strides(ref.shape)
-                and storage.view_of is None
-                and self._places.target(storage.location) == "cpu"
-            )
-            plan = self._plans[key] = _numpy_view(ref.dtype) if whole else None
-            return plan
+        whole = (
+            ref.offset == 0
+            and ref.numel * ref.dtype.itemsize == storage.nbytes
+            and ref.strides == contiguous_strides(ref.shape)
+            and self._places.target(storage.location) == "cpu"
+        )
+        return _numpy_view(ref.dtype) if whole else None
 
     def _any_tensor(self, ref: TensorRef) -> Any:
         if ref.layout == "strided":

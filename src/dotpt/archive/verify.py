@@ -1,119 +1,34 @@
-"""`dotpt.verify`: every record's checksum, and everything about a file that is not as torch writes it."""
+"""`dotpt.verify`: every record's checksum, and everything about a file that is not as torch writes it.
+
+One pass over the file, which keeps going: a damaged record, a header that lies or a missing tail is a line of the
+outcome. Of a zip that cannot be opened by its directory, the records are found by their own headers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
 from typing import Any
 
+from dotpt.archive.archive import Archive
+from dotpt.archive.opening import is_sharded, open_contents
+from dotpt.archive.verification import DamagedRecord, RecordCheck, Verification, deviation_of
+from dotpt.container.record import Container, Record
+from dotpt.container.sniff import sniff
+from dotpt.container.zip import ZipContainer
+from dotpt.errors import ChecksumMismatch, DotptError, LimitExceeded, NotATorchFile, SourceError, UnsupportedError
+from dotpt.formats.contents import Contents, ReadOptions
+from dotpt.formats.partial import read_partial
 from dotpt.limits import DEFAULT_LIMITS, Limits
+from dotpt.source import open_source
+from dotpt.source.base import Source
+from dotpt.tensors.checking import DAMAGED, UNREADABLE, check_records
 
-SCHEMA = "dotpt.verify/1"
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class RecordCheck:
-    """What became of one record.
-
-    Attributes:
-        name: the record's name (of a sharded file: with its shard's before it).
-        size: bytes of its content.
-        status: ``ok``, ``damaged`` (its bytes are not those that were written), ``no checksum``, ``unreadable``.
-    """
-
-    name: str
-    size: int
-    status: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The facts as plain values."""
-        return {"name": self.name, "size": self.size, "status": self.status}
-
-
-@dataclass(frozen=True, slots=True)
-class DamagedRecord:
-    """A record whose bytes are not those that were written, and the tensors that live in it."""
-
-    name: str
-    size: int
-    tensors: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The facts as plain values."""
-        return {"name": self.name, "size": self.size, "tensors": list(self.tensors)}
-
-
-@dataclass(frozen=True, slots=True)
-class Deviation:
-    """A rule that the file breaks.
-
-    Attributes:
-        rule: a stable id: of a zip, `ZipError.rule`; else the name of the error's class.
-        text: what is wrong, a sentence.
-        offset: the byte at which it was seen, or None.
-        record: the record concerned, or None.
-    """
-
-    rule: str
-    text: str
-    offset: int | None = None
-    record: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The facts as plain values."""
-        return {"rule": self.rule, "text": self.text, "offset": self.offset, "record": self.record}
-
-
-@dataclass(slots=True)
-class Verification:
-    """The outcome of `dotpt.verify`.
-
-    Attributes:
-        path: the file as the user named it.
-        format: its container.
-        records: every record, in the order of the file.
-        damaged: those that are damaged or unreadable, with the tensors that live in them.
-        deviations: rules that the file breaks.
-        tensors: how many tensors' bounds were checked.
-        bytes: bytes that were read and compared with a checksum.
-        seconds: how long it took.
-    """
-
-    path: str
-    format: str
-    records: list[RecordCheck] = field(default_factory=list)
-    damaged: list[DamagedRecord] = field(default_factory=list)
-    deviations: list[Deviation] = field(default_factory=list)
-    tensors: int = 0
-    bytes: int = 0
-    seconds: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing is wrong. Records without a checksum are not wrong, only `unverified`."""
-        return not self.damaged and not self.deviations
-
-    @property
-    def unverified(self) -> list[str]:
-        """Names of the records that have no checksum to compare with."""
-        return [record.name for record in self.records if record.status == "no checksum"]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The outcome as plain values, with a stable layout (``"schema": "dotpt.verify/1"``)."""
-        return {
-            "schema": SCHEMA,
-            "path": self.path,
-            "format": self.format,
-            "ok": self.ok,
-            "records": [record.to_dict() for record in self.records],
-            "damaged": [record.to_dict() for record in self.damaged],
-            "unverified": self.unverified,
-            "deviations": [deviation.to_dict() for deviation in self.deviations],
-            "tensors": self.tensors,
-            "bytes": self.bytes,
-            "seconds": self.seconds,
-        }
+_RAISED = (NotATorchFile, SourceError, UnsupportedError, LimitExceeded)
 
 
 def verify(
@@ -126,8 +41,194 @@ def verify(
 ) -> Verification:
     """Compare every record with its checksum, and check every rule of the format.
 
+    The file is read once, in pieces; nothing of it is kept. What is wrong is listed, all of it, and not raised.
+
+    Args:
+        source: a path, ``http(s)://`` or fsspec address, a folder of shards, bytes, or a binary file object.
+        limits: what the file may ask for.
+        progress: called with (bytes done, bytes in all) while records are read.
+        allow_download: fetch a whole remote file where the server cannot send parts.
+        storage_options: for an address: ``headers``, or what its fsspec file system takes.
+
     Raises:
         NotATorchFile: the bytes are something else; the message says what.
         SourceError: the bytes could not be reached.
+        UnsupportedError, LimitExceeded: dotpt does not read the file, or not within these limits.
+
+    Example:
+        >>> import dotpt
+        >>> result = dotpt.verify("tests/corpus/fixtures/zip/state_dict.pt")
+        >>> result.ok, len(result.records), result.unverified
+        (True, 15, [])
     """
-    raise NotImplementedError
+    begun = perf_counter()
+    options = ReadOptions(limits=limits)
+    if is_sharded(source):
+        result = _verify_folder(Path(source), options, progress)
+    else:
+        opened = open_source(source, allow_download=allow_download, storage_options=storage_options, limits=limits)
+        try:
+            result = _Verifier(opened, options, progress).run()
+        finally:
+            if opened is not source:
+                opened.close()
+    result.seconds = perf_counter() - begun
+    return result
+
+
+def _verify_folder(folder: Path, options: ReadOptions, progress: Progress | None) -> Verification:
+    """The shards together, against the index; then every shard by itself."""
+    from dotpt.formats.sharded import shard_files
+
+    result = Verification(str(folder), "sharded")
+    try:
+        with Archive(open_contents(folder, options), options) as archive:
+            result.tensors = len(archive.tensors)
+    except _RAISED:
+        raise
+    except DotptError as error:
+        result.deviations.append(deviation_of(error))
+    try:
+        files = shard_files(folder, options.limits)
+    except DotptError:  # opening has reported it
+        return result
+    for file in files:
+        if not file.exists():
+            continue
+        with open_source(file, limits=options.limits) as source:
+            part = _Verifier(source, options, progress).run()
+        result.records += [RecordCheck(f"{file.name}/{r.name}", r.size, r.status) for r in part.records]
+        result.damaged += [DamagedRecord(f"{file.name}/{r.name}", r.size, r.tensors) for r in part.damaged]
+        result.deviations += [deviation for deviation in part.deviations if deviation not in result.deviations]
+        result.bytes += part.bytes
+    return result
+
+
+class _Verifier:
+    """One file."""
+
+    def __init__(self, source: Source, options: ReadOptions, progress: Progress | None) -> None:
+        self._source = source
+        self._options = options
+        self._progress = progress
+        self._result = Verification(source.name, "unknown")
+
+    def run(self) -> Verification:
+        """The outcome."""
+        contents = self._decode()
+        container = self._container(contents)
+        if container is not None:
+            records = self._records(container)
+            self._check(container, records, contents)
+        if contents is not None:
+            self._add_missing(contents)
+        return self._result
+
+    # -- structure ----------------------------------------------------------------------------------------------------
+
+    def _decode(self) -> Contents | None:
+        """The file, decoded: every pickle, every bound; or what is left of it."""
+        result = self._result
+        for verify_pickles in (True, False):  # a damaged pickle is read as it is, to name its tensors
+            try:
+                contents = open_contents(self._source, replace(self._options, verify=verify_pickles))
+            except _RAISED:
+                raise
+            except ChecksumMismatch as error:
+                if not verify_pickles:
+                    self._deviates(error)
+                continue  # its record is found again below, with all others
+            except DotptError as error:
+                self._deviates(error)
+                result.format = sniff(self._source).kind
+                partial = read_partial(self._source, result.format, error, self._options)
+                if partial is None or partial.contents is None:
+                    return None
+                result.tensors = len(Archive(partial.contents, self._options).tensors)
+                return partial.contents
+            result.format = contents.format
+            result.tensors = len(Archive(contents, self._options).tensors)
+            return contents
+        result.format = sniff(self._source).kind
+        return None
+
+    def _container(self, contents: Contents | None) -> Container | None:
+        """Where the records are: as the directory says, or as far as they can be found in a broken file."""
+        if self._result.format in ("zip", "torchscript"):
+            try:
+                # that a record is compressed is a deviation (opening has reported it); it can be checked all the same
+                return ZipContainer(self._source, replace(self._options.limits, deflated=True))
+            except _RAISED:
+                raise
+            except DotptError as error:
+                self._deviates(error)
+        return None if contents is None else contents.container
+
+    def _records(self, container: Container) -> list[Record]:
+        """All records of the file. One whose header is wrong is noted here and has no place."""
+        if not isinstance(container, ZipContainer):
+            return [container.record(name) for name in container.names]
+        with suppress(DotptError):
+            container.check_layout()  # many at once; what is wrong is found again, one by one
+        records = []
+        for name, index in container.positions.items():
+            try:
+                records.append(container.checked_record(index))
+            except SourceError:
+                raise
+            except DotptError as error:
+                self._deviates(error)
+                records.append(Record(name, -1, container.sizes[index], 0))
+        return records
+
+    def _deviates(self, error: DotptError) -> None:
+        deviation = deviation_of(error)
+        if deviation not in self._result.deviations:
+            self._result.deviations.append(deviation)
+
+    # -- the outcome --------------------------------------------------------------------------------------------------
+
+    def _check(self, container: Container, records: list[Record], contents: Contents | None) -> None:
+        placed = [r for r in records if r.offset >= 0 and r.offset + r.stored <= self._source.size]
+        checked = check_records(container, placed, progress=self._progress)
+        statuses = dict(zip(map(id, placed), checked.statuses, strict=True))
+        result = self._result
+        result.bytes = checked.bytes
+        result.records = [RecordCheck(r.name, r.size, statuses.get(id(r), UNREADABLE)) for r in records]
+        bad = [record for record in result.records if record.status in (DAMAGED, UNREADABLE)]
+        if bad:
+            living = self._living(contents)
+            result.damaged = [DamagedRecord(r.name, r.size, tuple(living.get(r.name, ()))) for r in bad]
+
+    def _add_missing(self, contents: Contents) -> None:
+        """Records that the pickle needs and that a broken file has no more."""
+        known = {record.name for record in self._result.records}
+        for name, addresses in self._living(contents).items():
+            if name not in known:
+                size = self._sizes.get(name, 0)
+                self._result.records.append(RecordCheck(name, size, UNREADABLE))
+                self._result.damaged.append(DamagedRecord(name, size, tuple(addresses)))
+
+    def _living(self, contents: Contents | None) -> dict[str, list[str]]:
+        """Addresses of the tensors that live in each record."""
+        living: dict[str, list[str]] = {}
+        self._sizes: dict[str, int] = {}
+        if contents is None:
+            return living
+        container = contents.container
+        names: dict[int, str] = {}
+        if isinstance(container, ZipContainer):
+            names = {index: name for name, index in container.positions.items()}
+        for address, ref in Archive(contents, self._options).tensors.items():
+            for part in ref.strided_parts():
+                storage = part.storage
+                if storage is None or storage.container is None:
+                    continue
+                base = storage.view_of[0] if storage.view_of else storage
+                name = names.get(base.index) if base.index >= 0 else getattr(base.place, "name", None)
+                if name is not None:
+                    self._sizes[name] = base.nbytes
+                    addresses = living.setdefault(name, [])
+                    if address not in addresses[-1:]:
+                        addresses.append(address)
+        return living

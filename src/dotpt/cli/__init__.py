@@ -1,12 +1,14 @@
-"""The command line: ``dotpt VERB FILE...``, one module a verb, each with ``configure(parser)`` and ``run(args) -> int``.
+"""The command line: ``dotpt VERB FILE...``, one module a verb.
+
+A verb's module has ``configure(parser)`` and ``run(args) -> int``; it, numpy and rich are imported when they are
+needed and not before.
 
 * `verbs`: the table of verbs      * `options`: what all verbs share    * `inputs`: globs, ``-``, addresses
 * `job`: one run over its files, their errors, the exit code            * `screen`, `columns`, `words`: what is drawn
 * `select`: --filter, --sort, --limit                                   * `progress`: the bar on stderr
 
 Exit codes: 0 fine, 1 a finding or damage, 2 a usage error or a file that could not be read (the worst of several
-files), 130 after Ctrl-C. Results go to stdout, everything else to stderr. A verb's module, numpy and rich are
-imported when they are needed and not before.
+files), 130 after Ctrl-C. Results go to stdout, everything else to stderr.
 """
 
 from __future__ import annotations

@@ -112,11 +112,11 @@ def value_at(tree: Any, address: str) -> Any:
 
 
 def _nothing(archive: Archive, address: str) -> NoSuchTensor:
-    names = [*archive.tensors, *_outer_addresses(archive.tree)][:10_000]
+    names = list(dict.fromkeys([*archive.tensors, *_outer_addresses(archive.tree)]))[:10_000]
     ends = [name for name in names if name.endswith("." + address)]
     near = ends[:3] or get_close_matches(address, names, 3, 0.5) or _by_last_part(address, names)
     hint = " or ".join(near) if near else "`dotpt ls FILE` lists the tensors, `dotpt show FILE` the rest"
-    return NoSuchTensor("The file has nothing of this name.", path=archive.name, key=address, hint=hint)
+    return NoSuchTensor(f"The file has nothing called {address}.", path=archive.name, hint=hint)
 
 
 def _by_last_part(address: str, names: list[str]) -> list[str]:
@@ -127,7 +127,7 @@ def _by_last_part(address: str, names: list[str]) -> list[str]:
 def _outer_addresses(tree: Any, depth: int = 3) -> Iterator[str]:
     level = [("", tree)]
     for _ in range(depth):
-        following = []
+        following: list[tuple[str, Any]] = []
         for address, value in level:
             for key, child in named_children(value):
                 name = f"{address}.{key}" if address else str(key)

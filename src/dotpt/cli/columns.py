@@ -6,7 +6,7 @@ A table of ten thousand tensors is drawn in a fraction of a second, which rich's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dotpt.cli.screen import Part, Screen, cut, shorten, width_of
 
@@ -41,16 +41,15 @@ def draw(screen: Screen, columns: Sequence[Column], rows: Sequence[Sequence[str]
     cells = [[row[n] for n in kept] for row in rows]
     room = None if screen.width is None else screen.width - len(indent)
     widths = fit(columns, cells, room)
-    _draw_row(screen, columns, widths, [column.title for column in columns], indent, "bold")
+    headings = [replace(column, style="bold") for column in columns]
+    _draw_row(screen, headings, widths, [column.title for column in columns], indent)
     for row in cells:
         _draw_row(screen, columns, widths, row, indent)
 
 
 def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int | None) -> list[int]:
     """The width of each column: as wide as its content, or narrowed so that all fit into ``room``."""
-    widths = [
-        max([width_of(column.title), *(width_of(row[n]) for row in rows)]) for n, column in enumerate(columns)
-    ]
+    widths = [max([width_of(column.title), *(width_of(row[n]) for row in rows)]) for n, column in enumerate(columns)]
     if room is None:
         return widths
     excess = sum(widths) + _GAP * (len(widths) - 1) - room
@@ -68,12 +67,12 @@ def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int | No
 
 
 def _draw_row(
-    screen: Screen, columns: Sequence[Column], widths: Sequence[int], cells: Sequence[str], indent: str, style: str = ""
+    screen: Screen, columns: Sequence[Column], widths: Sequence[int], cells: Sequence[str], indent: str
 ) -> None:
     parts: list[Part] = [indent] if indent else []
     for column, width, cell in zip(columns, widths, cells, strict=True):
         text = (cut if column.tail else shorten)(cell, width, screen.ellipsis)
         padding = " " * (width - width_of(text))
-        parts += [padding, (text, style or column.style)] if column.right else [(text, style or column.style), padding]
+        parts += [padding, (text, column.style)] if column.right else [(text, column.style), padding]
         parts.append(" " * _GAP)
     screen.line(*parts)

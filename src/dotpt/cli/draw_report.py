@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from dotpt.cli import words
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from dotpt.inspect.report import Report
 
 LIMIT = 20
+_LABEL = 14
 _LEAST_ROWS = 8
-_NAMES = 6
+_NAMES = 6  # kinds of unknown names
 _VERDICTS = {"harmless": "green", "unknown": "yellow", "code": "yellow", "dangerous": "bold red", "undecided": "yellow"}
 _FORMATS = {
     "zip": "zip format (torch 1.6 and newer)",
@@ -33,7 +35,6 @@ _FORMATS = {
 _PARTS = (
     Column("Part", "cyan", least=10),
     Column("Where", "", least=14),
-    Column("Tensors", right=True, optional=True),
     Column("Elements", right=True, optional=True),
     Column("Size", right=True, optional=True),
     Column("Value", "", least=16, optional=True, tail=True),
@@ -46,7 +47,7 @@ def draw_report(job: Job, name: str, report: Report, wanted: Callable[[TensorRef
     first_line = screen.lines
     screen.line((words.one_line(name), "bold"), "  ", (words.size(report.size), "dim"))
     _draw_facts(screen, report)
-    _draw_usage(screen, report)
+    _draw_usage(screen, name, report)
     _draw_parts(screen, report)
     tensors = report.archive.tensors if report.archive is not None else {}
     if tensors:
@@ -66,66 +67,105 @@ def _draw_facts(screen: Screen, report: Report) -> None:
     wrapped = f", compressed with {report.wrapped}" if report.wrapped else ""
     kind = _claim(report.kind)
     framework = [f" of {_value(report.framework)}", *_certainty(report.framework)] if report.framework.known else []
-    container = _FORMATS.get(report.format, words.one_line(report.format))
-    screen.fact("  What", *kind, *framework, f", {container}{wrapped}", column=12)
-    screen.fact("  Written by", *_claim(report.writer), column=14)
+    container = f", {_FORMATS.get(report.format, words.one_line(report.format))}"
+    if report.kind.value.lower().startswith(report.format):
+        container = ""  # TorchScript is both
+    screen.fact("  What", *kind, *framework, f"{container}{wrapped}", column=_LABEL)
+    screen.fact("  Written by", *_claim(report.writer), column=_LABEL)
     _draw_wholeness(screen, report)
     _draw_safety(screen, report)
     _draw_amount(screen, report)
     if report.optimizer is not None and report.optimizer.known:
-        screen.fact("  Optimizer", *_claim(report.optimizer), column=14)
+        screen.fact("  Optimizer", *_claim(report.optimizer), column=_LABEL)
     for prefix in report.prefixes:
         text = f"{prefix.prefix!r} before {words.plural(prefix.tensors, 'name')}: {prefix.words}"
-        screen.fact("  Prefix", words.one_line(text), column=14)
+        screen.fact("  Prefix", words.one_line(text), column=_LABEL)
     for item in report.waste.items[:3]:
-        screen.fact("  Waste", (words.size(item.bytes), "yellow"), f": {words.one_line(item.words)}", column=14)
+        screen.fact("  Waste", (words.size(item.bytes), "yellow"), f": {words.one_line(item.words)}", column=_LABEL)
     for key, value in list(report.metadata.items())[:5]:
         if value:
-            screen.fact("  Metadata", f"{words.one_line(key)}: {words.one_line(value)[:200]}", column=14)
+            screen.fact("  Metadata", f"{words.one_line(key)}: {words.one_line(value)[:200]}", column=_LABEL)
     for note in report.notes:
-        screen.fact("  Note", words.one_line(note), column=14)
+        screen.fact("  Note", words.one_line(note), column=_LABEL)
 
 
 def _draw_wholeness(screen: Screen, report: Report) -> None:
     integrity = report.integrity
-    style = "bold red" if report.damaged else "green"
-    screen.fact("  Whole", (words.one_line(integrity.words), style), column=14)
-    if report.damaged:
-        for reason in integrity.reasons[:5]:
-            screen.fact("", words.one_line(reason), column=14)
-        if report.damage is not None and (report.damage.whole or report.damage.missing):
-            count, missing = len(report.damage.whole), report.damage.missing
-            text = f"{count:,} of {words.plural(count + len(missing), 'tensor')} are whole"
-            lost = f"; not: {words.listed([words.one_line(name) for name in missing])}" if missing else ""
-            screen.fact("", text + lost, column=14)
+    if not report.damaged:
+        count = words.plural(integrity.checksums, "checksum")
+        more = f"`dotpt verify` compares its {count}" if integrity.checksums else "it has no checksums"
+        screen.fact("  Whole", ("yes", "green"), (f" (by its structure; {more})", "dim"), column=_LABEL)
+        return
+    screen.fact("  Whole", (f"NO: {words.one_line(integrity.words)}", "bold red"), column=_LABEL)
+    for reason in integrity.reasons[:5]:
+        if not reason.startswith("The next step"):  # the line "Load" says it
+            screen.fact("", words.one_line(reason), column=_LABEL)
+    missing = report.damage.missing if report.damage is not None else []
+    if missing:
+        screen.fact("", f"not whole: {words.listed([words.one_line(name) for name in missing], 6)}", column=_LABEL)
 
 
 def _draw_safety(screen: Screen, report: Report) -> None:
+    """The verdict, then the unknown names, those of one kind together."""
     safety = report.safety
-    screen.fact("  Safe", (words.one_line(safety.words), _VERDICTS.get(safety.verdict, "")), column=14)
-    for named in safety.unknown[:_NAMES]:
-        screen.fact("", (words.one_line(named.name), "bold red" if named.harmful else "yellow"), f": {named.words}", column=14)
-    if len(safety.unknown) > _NAMES:
-        screen.fact("", f"and {len(safety.unknown) - _NAMES:,} more (--json lists all)", column=14)
+    unknown = safety.unknown
+    text = words.one_line(safety.words)
+    if unknown and safety.verdict in ("unknown", "dangerous"):
+        bad = [named for named in unknown if named.harmful]
+        count = words.plural(len(bad or unknown), "name")
+        text = f"DANGEROUS: {count} that can do harm" if bad else f"{count} that dotpt does not know"
+        text += "; dotpt runs nothing of it"
+    screen.fact("  Safe", (text, _VERDICTS.get(safety.verdict, "")), column=_LABEL)
+    groups: dict[tuple[str, bool], list[str]] = {}
+    for named in unknown:
+        groups.setdefault((named.words, named.harmful), []).append(words.one_line(named.name))
+    for (meaning, harmful), names in list(groups.items())[:_NAMES]:
+        shown = words.listed(names, 8 if harmful else 3)
+        screen.fact("", (shown, "bold red" if harmful else "yellow"), f": {meaning}", column=_LABEL)
+    if len(groups) > _NAMES:
+        screen.fact("", f"and {len(groups) - _NAMES:,} more kinds (--json lists all)", column=_LABEL)
 
 
 def _draw_amount(screen: Screen, report: Report) -> None:
     tensors = report.tensors
     if not tensors.count:
-        screen.fact("  Holds", "no tensors", column=14)
+        screen.fact("  Holds", "no tensors", column=_LABEL)
         return
     types = [f"{name} {words.size(share.bytes)}" for name, share in tensors.dtypes.items()]
-    text = f"{words.plural(report.params, 'parameter')}, {words.plural(tensors.count, 'tensor')}, {words.size(tensors.bytes)}"
-    screen.fact("  Holds", (text, "bold"), f" ({words.listed(types)})" if types else "", column=14)
-    devices = [f"{words.plural(count, 'tensor')} from {words.one_line(device)}" for device, count in tensors.devices.items()]
+    amount = [
+        words.plural(report.params, "parameter"),
+        words.plural(tensors.count, "tensor"),
+        words.size(tensors.bytes),
+    ]
+    screen.fact("  Holds", (", ".join(amount), "bold"), f" ({words.listed(types)})" if types else "", column=_LABEL)
+    devices = [
+        f"{words.plural(count, 'tensor')} from {words.one_line(device)}" for device, count in tensors.devices.items()
+    ]
     if any(device not in ("cpu", "meta") for device in tensors.devices):
-        screen.fact("  Devices", words.listed(devices), column=14)
+        screen.fact("  Devices", words.listed(devices), column=_LABEL)
 
 
-def _draw_usage(screen: Screen, report: Report) -> None:
-    for number, line in enumerate(report.usage):
+def _draw_usage(screen: Screen, name: str, report: Report) -> None:
+    lines = _fitting_code(report.usage, name, (screen.width or 10_000) - _LABEL)
+    for number, line in enumerate(lines):
         label = "  Load" if number == 0 else ""
-        screen.line((f"{label:14}", "dim"), (words.one_line(line), "cyan"))
+        screen.line((f"{label:{_LABEL}}", "dim"), (words.one_line(line), "cyan"))
+
+
+def _fitting_code(lines: list[str], name: str, room: int) -> list[str]:
+    """The lines, with a long path and comments on lines of their own where they would not fit."""
+    literal = repr(name)
+    if len(literal) > 4 and any(len(line) > room and literal in line for line in lines):
+        lines = [f"path = {literal}", *(line.replace(literal, "path") for line in lines)]
+    fitting: list[str] = []
+    for line in lines:
+        code, mark, comment = line.partition("  # ")
+        if mark and len(line) > room:
+            indent = code[: len(code) - len(code.lstrip())]
+            fitting += [f"{indent}# {comment}", code]
+        else:
+            fitting.append(line)
+    return fitting
 
 
 def _draw_parts(screen: Screen, report: Report) -> None:
@@ -137,7 +177,6 @@ def _draw_parts(screen: Screen, report: Report) -> None:
         (
             part.role,
             words.one_line(part.address) or "(whole file)",
-            f"{part.tensors:,}" if part.tensors else "",
             f"{part.params:,}" if part.tensors else "",
             words.size(part.bytes) if part.tensors else "",
             "" if part.value is None else words.one_line(part.value),
@@ -166,7 +205,8 @@ def _draw_tensors(job: Job, name: str, report: Report, refs: list[TensorRef], fi
     keep = rows if limit is None else rows[:limit]
     draw_table(screen, keep, notes, files=False, indent="  ")
     if len(keep) < len(rows):
-        screen.line("  ", (f"{screen.ellipsis} and {len(rows) - len(keep):,} more (dotpt ls {words.one_line(name)})", "dim"))
+        more = "--limit 0 shows all" if report.damaged else f"dotpt ls {words.one_line(quote(name))}"
+        screen.line("  ", (f"{screen.ellipsis} and {len(rows) - len(keep):,} more ({more})", "dim"))
 
 
 def _room(screen: Screen, first_line: int) -> int:

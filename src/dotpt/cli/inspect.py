@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from dotpt.inspect.report import Report
 
 _DESCRIPTION = """\
-Say what a file is: who wrote it, whether it is whole, what its pickles name, what is in it and how to load it; then
-list its tensors. Reads no tensor and runs nothing. Exit code 1: the file is damaged, or names something dangerous."""
+Say what a file is: who wrote it, whether it is whole, what its pickles name,
+what is in it and how to load it; then list its tensors. Reads no tensor and
+runs nothing. Exit code 1: it is damaged, or names something dangerous."""
 _EXAMPLES = """
 dotpt inspect model.pt
-dotpt inspect model.pt --tree --limit 60           tensors by module
-dotpt inspect https://example.com/model.pt         only the directory and the pickle are fetched
-dotpt inspect 'runs/**/*.pt' -q                    one line a file
+dotpt inspect model.pt --tree --limit 60     tensors by module
+dotpt inspect https://example.com/model.pt   fetches directory and pickle only
+dotpt inspect 'runs/**/*.pt' -q              one line a file
 cat model.pt | dotpt inspect -
 dotpt inspect model.pt --json
 """

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dotpt.cli import FAILED
 from dotpt.cli.inputs import Given, expand
-from dotpt.cli.options import Rejected, reading_of
+from dotpt.cli.options import ArgumentError, reading_of
 from dotpt.cli.progress import Watch
 from dotpt.cli.screen import Screen
 from dotpt.cli.words import one_line
@@ -89,7 +89,7 @@ class Job:
         """Whatever goes wrong inside concerns this file only."""
         try:
             yield
-        except (Rejected, BrokenPipeError):
+        except (ArgumentError, BrokenPipeError):
             raise
         except DotptError as error:
             self.failed(given.name, error)
@@ -120,7 +120,7 @@ def error_lines(name: str, error: DotptError) -> list[str]:
     """An error as the command line shows it: file, problem and place; then the next step."""
     place = [f"record {error.record}" if error.record else "", f"key {error.key}" if error.key else ""]
     place += [f"byte {error.offset:,}" if error.offset is not None else ""]
-    if error.path and error.path != name and name != "-":
+    if error.path and error.path not in {name, "-"} and name != "-":
         place.insert(0, error.path)
     where = ", ".join(one_line(part) for part in place if part)
     lines = [f"dotpt: {one_line(name)}: {one_line(error.problem)}{f' ({where})' if where else ''}"]

@@ -11,7 +11,7 @@ from dotpt.cli.options import add_files, add_shared, describe
 from dotpt.cli.select import Row, chooser, in_order
 from dotpt.cli.tensors import draw_table, notes_on, totals
 
-_DESCRIPTION = "List the tensors of files: name, shape, type, size, and what is remarkable. Reads no tensor."
+_DESCRIPTION = "List the tensors of files: name, shape, type, size, notes. Reads no tensor."
 _EXAMPLES = """
 dotpt ls model.pt
 dotpt ls model.pt --sort size:desc --limit 10      the ten largest

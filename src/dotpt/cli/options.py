@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import argparse
 import codecs
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
 from dotpt.errors import readable
 from dotpt.limits import DEFAULT_LIMITS, Limits
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30, "ti": 1 << 40}
+_UNITS = {
+    "": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 1 << 10,
+    "mi": 1 << 20,
+    "gi": 1 << 30,
+    "ti": 1 << 40,
+}
 
 
-class Rejected(Exception):
+class ArgumentError(Exception):
     """An argument that makes no sense; its text says why.
 
     Attributes:
@@ -39,22 +49,43 @@ def add_files(parser: argparse.ArgumentParser, nargs: str | None = "+") -> None:
     parser.add_argument("files", metavar="FILE", nargs=nargs, help=words)
 
 
-def add_shared(parser: argparse.ArgumentParser, *, limit: int | None, of: str = "tensors") -> None:
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What ``--filter``, ``--sort`` and ``--limit`` choose from.
+
+    Attributes:
+        name: what the rows are.
+        filter, sort: what the help says of the options.
+    """
+
+    name: str
+    filter: str
+    sort: str
+
+
+TENSORS = Rows(
+    "tensors",
+    "a glob on the name ('layer1.*'), or a comparison: size>1MB, dtype=float16, ndim>1, numel>=1000, "
+    "shape=3x3, device!=cpu; given several times, all must hold",
+    "name, size, numel, ndim, dtype, shape or file; KEY:desc for the largest first",
+)
+FINDINGS = Rows(
+    "findings",
+    "a glob on a tensor, a record or a rule ('encoder.*'); given several times, all must hold",
+    "name or size; KEY:desc for the largest first",
+)
+
+
+def add_shared(parser: argparse.ArgumentParser, *, limit: int | None, rows: Rows = TENSORS) -> None:
     """The options that all verbs share.
 
     Args:
         limit: how many rows are shown by default; None for all.
-        of: what the rows are.
+        rows: what they are.
     """
-    choose = parser.add_argument_group(f"which {of}")
-    choose.add_argument(
-        "--filter", action="append", default=[], metavar="WHAT",
-        help="a glob on the name ('layer1.*'), or a comparison: size>1MB, dtype=float16, ndim>1, numel>=1000, "
-        "shape=3x3, device!=cpu; given several times, all must hold",
-    )  # fmt: skip
-    choose.add_argument(
-        "--sort", metavar="KEY", help="name, size, numel, ndim, dtype, shape or file; KEY:desc for the largest first"
-    )
+    choose = parser.add_argument_group(f"which {rows.name}")
+    choose.add_argument("--filter", action="append", default=[], metavar="WHAT", help=rows.filter)
+    choose.add_argument("--sort", metavar="KEY", help=rows.sort)
     shown = "all" if limit is None else str(limit)
     choose.add_argument(
         "--limit", type=whole_number, default=None, metavar="N", help=f"show at most N; 0 for all (default: {shown})"
@@ -105,13 +136,15 @@ def limits_of(args: argparse.Namespace) -> Limits:
         if name not in known:
             near = get_close_matches(name, known, 1, 0.5)
             hint = f"--limits {near[0]}=..." if near else f"one of {', '.join(known)}"
-            raise Rejected(f"there is no limit {name!r}", hint)
+            raise ArgumentError(f"there is no limit {name!r}", hint)
         if not equals:
-            raise Rejected(f"the limit {name} needs a value", f"--limits {name}={getattr(DEFAULT_LIMITS, name) * 2}")
+            raise ArgumentError(
+                f"the limit {name} needs a value", f"--limits {name}={getattr(DEFAULT_LIMITS, name) * 2}"
+            )
         try:
             changed[name] = whole_number(value)
         except argparse.ArgumentTypeError as error:
-            raise Rejected(f"--limits {name}: {error}") from None
+            raise ArgumentError(f"--limits {name}: {error}") from None
     return replace(DEFAULT_LIMITS, **changed)
 
 
@@ -121,5 +154,7 @@ def reading_of(args: argparse.Namespace) -> dict[str, Any]:
         try:
             codecs.lookup(args.encoding)
         except (LookupError, ValueError):
-            raise Rejected(f"there is no encoding {args.encoding!r}", "--encoding latin-1, or --encoding bytes") from None
+            raise ArgumentError(
+                f"there is no encoding {args.encoding!r}", "--encoding latin-1, or --encoding bytes"
+            ) from None
     return {"encoding": args.encoding, "limits": limits_of(args), "allow_download": args.download}

@@ -100,9 +100,7 @@ class Streamed:
         ref = self.ref
         shown = tuple(min(size, 2 * edge + 1) for size in ref.shape)
         small = np.zeros(shown, ref[tuple(slice(0, 1) for _ in ref.shape)].dtype)
-        halves = [
-            [(0, size)] if size <= 2 * edge + 1 else [(0, edge), (size - edge, size)] for size in ref.shape
-        ]
+        halves = [[(0, size)] if size <= 2 * edge + 1 else [(0, edge), (size - edge, size)] for size in ref.shape]
         for corner in product(*halves):
             extent = [stop - start for start, stop in corner]
             for block in blocks(extent, ref.strides):

@@ -27,6 +27,7 @@ class Watch:
         self._timer = threading.Timer(_PATIENCE, self._start) if wanted and _watched() else None
 
     def __call__(self, done: int, total: int) -> None:
+        """Take note of how far the work is."""
         self._state = done, total
         bar = self._bar
         if bar is not None:
@@ -58,7 +59,12 @@ class Watch:
                 return
             label = TextColumn("{task.description}", markup=False)
             bar = Progress(
-                label, BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True
+                label,
+                BarColumn(),
+                DownloadColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
             )
             done, total = self._state
             self._task = bar.add_task(self._label, completed=done, total=total or None)

@@ -37,7 +37,10 @@ class Screen:
         self._stream = stream if stream is not None else sys.stdout
         terminal = self._stream.isatty()
         self.width, self.height = _extent(terminal)
-        self.unicode = (getattr(self._stream, "encoding", None) or "utf-8").lower().replace("-", "") in ("utf8", "utf16")
+        self.unicode = (getattr(self._stream, "encoding", None) or "utf-8").lower().replace("-", "") in (
+            "utf8",
+            "utf16",
+        )
         wanted = color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self.colored = wanted and (terminal or bool(os.environ.get("FORCE_COLOR")))
         self.lines = 0

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from dotpt.cli.options import Rejected, whole_number
+from dotpt.cli.options import ArgumentError, whole_number
 from dotpt.tensors.refs import TensorRef
 
 _COMPARISON = re.compile(r"(!=|>=|<=|==|=|>|<)")
@@ -18,9 +18,20 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
     "=": operator.eq, "==": operator.eq, "!=": operator.ne,
 }  # fmt: skip
+
+
+def elements(ref: TensorRef) -> int:
+    """How many values a tensor has; a nested one has no number of elements per axis, so its values are counted."""
+    if ref.numel >= 0 and ref.layout != "nested":
+        return ref.numel
+    parts = ref.parts or {}
+    values = parts.get("values", parts.get("buffer"))
+    return values.numel if isinstance(values, TensorRef) else 0
+
+
 _NUMBERS: dict[str, Callable[[TensorRef], int]] = {
     "size": lambda ref: ref.nbytes,
-    "numel": lambda ref: elements(ref),
+    "numel": elements,
     "ndim": lambda ref: len(ref.shape),
 }
 _WORDS: dict[str, Callable[[TensorRef], str]] = {
@@ -41,20 +52,11 @@ class Row(NamedTuple):
     ref: TensorRef
 
 
-def elements(ref: TensorRef) -> int:
-    """How many values a tensor has; a nested one has no number of elements per axis, so its values are counted."""
-    if ref.numel >= 0 and ref.layout != "nested":
-        return ref.numel
-    parts = ref.parts or {}
-    values = parts.get("values", parts.get("buffer"))
-    return values.numel if isinstance(values, TensorRef) else 0
-
-
 def chooser(args: argparse.Namespace) -> Callable[[TensorRef], bool]:
     """Whether a tensor passes all filters.
 
     Raises:
-        Rejected: a filter that makes no sense.
+        ArgumentError: a filter that makes no sense.
     """
     tests = [_test(text) for text in args.filter]
     return lambda ref: all(test(ref) for test in tests)
@@ -69,7 +71,7 @@ def in_order(rows: Iterable[Row], sort: str | None) -> list[Row]:
     if key not in SORTS or direction not in ("", "asc", "desc"):
         near = get_close_matches(key, SORTS, 1, 0.5)
         hint = f"--sort {near[0]}" if near and near[0] != key else f"one of {', '.join(SORTS)}, with :asc or :desc"
-        raise Rejected(f"there is no order {sort!r}", hint)
+        raise ArgumentError(f"there is no order {sort!r}", hint)
     return sorted(listed, key=_SORT_KEYS[key], reverse=direction == "desc")
 
 
@@ -100,9 +102,9 @@ def _test(text: str) -> Callable[[TensorRef], bool]:
     if key not in _WORDS and key != "shape":
         near = get_close_matches(key, FILTERS, 1, 0.5)
         hint = f"--filter '{near[0]}{sign}{wanted}'" if near else f"one of {', '.join(FILTERS)}; a name: 'name={text}'"
-        raise Rejected(f"tensors have no {key!r} to filter by", hint)
+        raise ArgumentError(f"tensors have no {key!r} to filter by", hint)
     if sign not in ("=", "==", "!="):
-        raise Rejected(f"{key} has no order, so {sign} makes no sense for it", f"--filter '{key}={wanted}'")
+        raise ArgumentError(f"{key} has no order, so {sign} makes no sense for it", f"--filter '{key}={wanted}'")
     equal = sign != "!="
     if key == "shape":
         pattern = _shape_pattern(wanted)
@@ -116,7 +118,7 @@ def _number_test(fact: Callable[[TensorRef], int], sign: str, wanted: str, text:
     try:
         bound = whole_number(wanted)
     except argparse.ArgumentTypeError:
-        raise Rejected(f"the filter {text!r} needs a number behind {sign}", "--filter 'size>1MB'") from None
+        raise ArgumentError(f"the filter {text!r} needs a number behind {sign}", "--filter 'size>1MB'") from None
     compare = _ORDER[sign]
     return lambda ref: compare(fact(ref), bound)
 
@@ -124,7 +126,7 @@ def _number_test(fact: Callable[[TensorRef], int], sign: str, wanted: str, text:
 def _shape_pattern(wanted: str) -> list[int | None]:
     sizes = [part.strip() for part in re.split(r"[x,]", wanted.strip("[]() ")) if part.strip()]
     if not all(size.isdigit() or size == "*" for size in sizes):
-        raise Rejected(f"{wanted!r} is not a shape", "--filter 'shape=64x3x*x*'")
+        raise ArgumentError(f"{wanted!r} is not a shape", "--filter 'shape=64x3x*x*'")
     return [None if size == "*" else int(size) for size in sizes]
 
 

@@ -9,7 +9,7 @@ from dotpt.cli import values, words
 from dotpt.cli.addresses import Target, resolve
 from dotpt.cli.job import Job
 from dotpt.cli.options import add_files, add_shared, describe
-from dotpt.cli.screen import cut, shorten, width_of
+from dotpt.cli.screen import Part, cut, shorten, width_of
 from dotpt.cli.select import Row, chooser, in_order
 from dotpt.errors import DotptError
 from dotpt.tensors.refs import TensorRef
@@ -23,10 +23,11 @@ _LINES = 40
 _DESCRIPTION = """\
 Show values, statistics and a histogram of tensors, or any other value in a file.
 
-TENSOR is an address as `dotpt ls` lists it, or the end of one that is unique; with an index: 'weight[0,:3]';
-a glob: 'layer1.*'; or the address of another value: epoch, optimizer.param_groups.0. Without it, a file of one
-tensor shows that, and any other file what is in it. Numbers come without torch; a tensor larger than memory is
-read in pieces."""
+TENSOR is an address as `dotpt ls` lists it, or the end of one, if no other
+ends so; with an index: 'weight[0,:3]'; a glob: 'layer1.*'; or the address of
+another value: epoch, optimizer.param_groups.0. Without it, a file of one
+tensor shows that, and any other file what is in it. torch is not needed, and
+a tensor larger than memory is read in pieces."""
 _EXAMPLES = """
 dotpt show model.pt conv1.weight
 dotpt show model.pt 'conv1.weight[0,:3]'           only what the index selects is read
@@ -108,9 +109,7 @@ def _show(job: Job, given: Given, target: Target, entry: dict[str, Any]) -> None
         problem = f"Only tensors and arrays have an index; this is {values.short(value)}."
         raise DotptError(problem, key=target.address, hint=f"dotpt show {given.name} {target.address}")
     elif job.args.json:
-        entry["values"].append(
-            {"address": target.address, "type": values.kind_of(value), "value": values.plain(value)}
-        )
+        entry["values"].append({"address": target.address, "type": values.kind_of(value), "value": values.plain(value)})
     else:
         _draw_value(job, target)
 
@@ -119,12 +118,18 @@ def _draw_value(job: Job, target: Target) -> None:
     screen, value = job.screen, target.value
     limit = _LINES if job.args.limit is None else job.args.limit or None
     lines = _fitting(value, limit)
-    if not job.args.quiet:
-        head = words.one_line(target.address) or "whole file"
-        screen.line((head, "bold"), "  ", (values.kind_of(value), "dim"))
+    head = words.one_line(target.address) or "whole file"
     if not lines:
-        for line in str(value).split("\n") if isinstance(value, str) else [values.short(value, 200)]:
-            screen.line("  ", words.one_line(line))
+        texts = value.split("\n") if isinstance(value, str) else [values.short(value, 200)]
+        if len(texts) > 1 or job.args.quiet:
+            parts: list[Part] = [] if job.args.quiet else [(head, "bold"), "  ", (values.kind_of(value), "dim")]
+            for line in ([parts] if parts else []) + [[text] for text in map(words.one_line, texts[:limit])]:
+                screen.line(*line)
+        else:
+            screen.line((head, "bold"), "  ", words.one_line(texts[0]))
+        return
+    if not job.args.quiet:
+        screen.line((head, "bold"), "  ", (values.kind_of(value), "dim"))
     column = max((2 * level + width_of(key) for level, key, _ in lines), default=0)
     column = min(column, (screen.width or 120) * 2 // 5)
     for level, key, text in lines:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from dotpt.cli.values import plain
 from dotpt.tensors.refs import TensorRef
 
 if TYPE_CHECKING:
+    from dotpt.archive.archive import Archive
     from dotpt.cli.inputs import Given
     from dotpt.cli.job import Job
 
@@ -56,8 +59,9 @@ def _draw(screen: Screen, target: Target, examined: Examined) -> None:
     name = words.one_line(target.address or getattr(ref, "name", "") or "tensor") + target.text
     screen.line((name, "bold"))
     count = _elements(target, examined)
-    screen.fact("  Tensor", (str(ref.dtype), "green"), " ", (words.shape(examined.shape), "cyan"),
-                f", {words.plural(count, 'element')}, {words.size(_bytes_of(target, examined, count))}", column=13)  # fmt: skip
+    amount = f", {words.plural(count, 'element')}, {words.size(_bytes_of(target, count))}"
+    what = ((str(ref.dtype), "green"), " ", (words.shape(examined.shape), "cyan"))
+    screen.fact("  Tensor", *what, amount, column=13)
     if isinstance(ref, TensorRef):
         _draw_place(screen, target, examined)
     for label, text in examined.details:
@@ -74,12 +78,12 @@ def _draw(screen: Screen, target: Target, examined: Examined) -> None:
 def _elements(target: Target, examined: Examined) -> int:
     if isinstance(target.value, TensorRef) and target.index is None:
         return elements(target.value)
-    return int(np.prod(examined.shape, dtype=object)) if examined.shape else 1
+    return math.prod(examined.shape)
 
 
-def _bytes_of(target: Target, examined: Examined, count: int) -> int:
-    ref = target.value
-    return ref.nbytes if target.index is None else count * ref.dtype.itemsize
+def _bytes_of(target: Target, count: int) -> int:
+    whole, itemsize = target.value.nbytes, target.value.dtype.itemsize
+    return int(whole if target.index is None else count * itemsize)
 
 
 def _draw_place(screen: Screen, target: Target, examined: Examined) -> None:
@@ -88,12 +92,17 @@ def _draw_place(screen: Screen, target: Target, examined: Examined) -> None:
         screen.fact("  Stored", _place(ref), column=13)
     if ref.device not in ("cpu", "meta"):
         screen.fact("  Saved on", (words.one_line(ref.device), "yellow"), column=13)
-    notes = notes_on(ref.archive.tensors).get(id(ref)) if ref.archive is not None else None
+    notes = _notes_of(ref.archive).get(id(ref)) if ref.archive is not None else None
     if notes:
         screen.fact("  Notes", ", ".join(notes), column=13)
     if ref.storage is not None or ref.parts:
         style = "bold red" if examined.checksum == WRONG else "green" if examined.checksum == RIGHT else ""
         screen.fact("  Checksum", (_CHECKSUMS[examined.checksum], style), column=13)
+
+
+@lru_cache(maxsize=1)  # one file at a time
+def _notes_of(archive: Archive) -> dict[int, list[str]]:
+    return notes_on(archive.tensors)
 
 
 def _place(ref: TensorRef) -> str:
@@ -115,8 +124,8 @@ def _draw_statistics(screen: Screen, examined: Examined) -> None:
         return
     if figures.least is not None and figures.largest is not None:
         least, largest = words.number(figures.least), words.number(figures.largest)
-        text = f"{least} to {largest}, mean {words.number(figures.mean or 0.0)}, std {words.number(figures.std or 0.0)}{of}"
-        screen.fact("  Range", text, column=13)
+        moments = f"mean {words.number(figures.mean or 0.0)}, std {words.number(figures.std or 0.0)}"
+        screen.fact("  Range", f"{least} to {largest}, {moments}{of}", column=13)
     share = f" ({100 * figures.zeros / figures.count:.3g} %)" if figures.zeros and figures.count else ""
     parts: list[Part] = [f"{words.plural(figures.zeros, 'zero') if figures.zeros else 'no zeros'}{share}"]
     if getattr(examined.array, "dtype", np.dtype(int)).kind not in "iu":

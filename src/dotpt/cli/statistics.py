@@ -14,6 +14,51 @@ _ROWS = 16
 _EXACT = 50  # bits: bin numbers stay exact in a float64
 
 
+class Histogram:
+    """Counts of values in bins whose width is a power of two, found while the values pass by once.
+
+    When a value falls outside the rows that there are room for, the width doubles and neighbours are joined, which
+    is exact. So there are between half and all of the rows at the end, with round bounds.
+    """
+
+    def __init__(self, rows: int = _ROWS) -> None:
+        self._rows = rows
+        self._power: int | None = None
+        self._counts: dict[int, int] = {}
+
+    def add(self, values: np.ndarray[Any, Any], *, whole: bool = False) -> None:
+        """Count finite numbers (``whole``: they are integers, which need no bins narrower than 1)."""
+        low, high = float(values.min()), float(values.max())
+        # 2^power may not be so small that a bin's number would lose digits
+        power = math.frexp(max(abs(low), abs(high)))[1] - _EXACT if low or high else -1000
+        power = max(power, 0 if whole else -1000, -1000 if self._power is None else self._power)
+        while True:
+            shift = 0 if self._power is None else power - self._power
+            first, last = math.floor(math.ldexp(low, -power)), math.floor(math.ldexp(high, -power))
+            known = [place >> shift for place in self._counts]
+            spread = max([last, *known]) - min([first, *known])
+            if spread < self._rows:
+                break
+            power += max(1, spread.bit_length() - self._rows.bit_length())
+        joined: dict[int, int] = {}
+        for place, count in self._counts.items():
+            joined[place >> shift] = joined.get(place >> shift, 0) + count
+        places = np.floor(np.ldexp(values, -power)).astype(np.int64) - first
+        for place, count in enumerate(np.bincount(places, minlength=1).tolist()):
+            if count:
+                joined[first + place] = joined.get(first + place, 0) + count
+        self._counts, self._power = joined, power
+
+    @property
+    def bins(self) -> list[tuple[float, float, int]]:
+        """(from, up to but not including, count), without gaps."""
+        if self._power is None:
+            return []
+        width = math.ldexp(1.0, self._power)
+        places = range(min(self._counts), max(self._counts) + 1)
+        return [(place * width, (place + 1) * width, self._counts.get(place, 0)) for place in places]
+
+
 @dataclass(slots=True)
 class Statistics:
     """Counts and moments of values. Of complex numbers: of their magnitudes.
@@ -32,7 +77,7 @@ class Statistics:
     nan: int = 0
     posinf: int = 0
     neginf: int = 0
-    histogram: Histogram = field(default_factory=lambda: Histogram())
+    histogram: Histogram = field(default_factory=Histogram)
     _finite: int = 0
     _mean: float = 0.0
     _squares: float = 0.0
@@ -93,56 +138,18 @@ class Statistics:
         figures: dict[str, Any] = {
             name: value if value is None or isinstance(value, int) else number(value) for name, value in moments.items()
         }
-        counts = {"count": self.count, "zeros": self.zeros, "nan": self.nan, "posinf": self.posinf, "neginf": self.neginf}
+        counts = {
+            "count": self.count,
+            "zeros": self.zeros,
+            "nan": self.nan,
+            "posinf": self.posinf,
+            "neginf": self.neginf,
+        }
         return counts | figures
-
-
-class Histogram:
-    """Counts of values in bins whose width is a power of two, found while the values pass by once.
-
-    When a value falls outside the rows that there are room for, the width doubles and neighbours are joined, which
-    is exact. So there are between half and all of the rows at the end, with round bounds.
-    """
-
-    def __init__(self, rows: int = _ROWS) -> None:
-        self._rows = rows
-        self._power: int | None = None
-        self._counts: dict[int, int] = {}
-
-    def add(self, values: np.ndarray[Any, Any], *, whole: bool = False) -> None:
-        """Count finite numbers (``whole``: they are integers, which need no bins narrower than 1)."""
-        low, high = float(values.min()), float(values.max())
-        # 2^power may not be so small that a bin's number would lose digits
-        power = math.frexp(max(abs(low), abs(high)))[1] - _EXACT if low or high else -1000
-        power = max(power, 0 if whole else -1000, -1000 if self._power is None else self._power)
-        while True:
-            shift = 0 if self._power is None else power - self._power
-            first, last = math.floor(math.ldexp(low, -power)), math.floor(math.ldexp(high, -power))
-            known = [place >> shift for place in self._counts]
-            spread = max([last, *known]) - min([first, *known])
-            if spread < self._rows:
-                break
-            power += max(1, spread.bit_length() - self._rows.bit_length())
-        joined: dict[int, int] = {}
-        for place, count in self._counts.items():
-            joined[place >> shift] = joined.get(place >> shift, 0) + count
-        places = np.floor(np.ldexp(values, -power)).astype(np.int64) - first
-        for place, count in enumerate(np.bincount(places, minlength=1).tolist()):
-            if count:
-                joined[first + place] = joined.get(first + place, 0) + count
-        self._counts, self._power = joined, power
-
-    @property
-    def bins(self) -> list[tuple[float, float, int]]:
-        """(from, up to but not including, count), without gaps."""
-        if self._power is None:
-            return []
-        width = math.ldexp(1.0, self._power)
-        places = range(min(self._counts), max(self._counts) + 1)
-        return [(place * width, (place + 1) * width, self._counts.get(place, 0)) for place in places]
 
 
 def _as_floats(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if array.dtype.kind == "c":
-        return np.abs(array.astype(np.complex128))
+        magnitudes: np.ndarray[Any, Any] = np.abs(array.astype(np.complex128))
+        return magnitudes
     return array.astype(np.float64)

@@ -21,7 +21,9 @@ _COLUMNS = (
 )
 
 
-def draw_table(screen: Screen, rows: Sequence[Row], notes: Mapping[int, list[str]], *, files: bool, indent: str = "") -> None:
+def draw_table(
+    screen: Screen, rows: Sequence[Row], notes: Mapping[int, list[str]], *, files: bool, indent: str = ""
+) -> None:
     """Write a table of tensors, as wide as the screen allows.
 
     Args:
@@ -140,4 +142,6 @@ def _sharing(ref: TensorRef, others: Sequence[TensorRef]) -> str:
     for other in others:
         if (other.offset, other.shape, other.strides) == (ref.offset, ref.shape, ref.strides):
             return f"tied to {words.one_line(other.name)}"
-    return f"shares memory with {words.one_line(others[0].name)}" + (f" and {len(others) - 1:,} more" if others[1:] else "")
+    return f"shares memory with {words.one_line(others[0].name)}" + (
+        f" and {len(others) - 1:,} more" if others[1:] else ""
+    )

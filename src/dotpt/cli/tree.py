@@ -6,7 +6,7 @@ Modules that are alike (the layers of a transformer) are drawn once, with their 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dotpt.cli import words
@@ -52,13 +52,12 @@ def draw_tree(screen: Screen, refs: Iterable[TensorRef], notes: Mapping[int, lis
     """Write the tree of ``refs`` in at most ``limit`` lines, if it has no more modules than that at its root."""
     root = grow(refs)
     _open(root, limit)
-    rows: list[tuple[str, ...]] = []
     branches = ("├─ ", "└─ ", "│  ") if screen.unicode else ("|- ", "`- ", "|  ")
-    _rows(root, "", branches, notes, rows, top=True)
+    rows = [_row(node, head, notes) for head, node in _drawn(root, branches)]
     if limit is not None and len(rows) > limit:
         left = len(rows) - limit
         rows = [*rows[:limit], (f"{screen.ellipsis} and {words.plural(left, 'entry', 'entries')} more", "", "", "", "")]
-    draw(screen, _COLUMNS, rows)
+    draw(screen, _COLUMNS, rows, indent="  ")
 
 
 def grow(refs: Iterable[TensorRef]) -> Node:
@@ -92,6 +91,9 @@ def _settle(node: Node) -> None:
     while len(node.children) == 1 and node.children[0].ref is None and len(node.children[0].alike) < 2:
         only = node.children[0]
         node.name, node.children = f"{node.name}.{only.name}" if node.name else only.name, only.children
+    if len(node.children) == 1 and node.children[0].ref is not None and node.name:
+        node.name, node.ref, node.children = f"{node.name}.{node.children[0].name}", node.children[0].ref, []
+        return _settle(node)
     node.tensors = sum(child.tensors for child in node.children)
     node.bytes = sum(child.bytes for child in node.children)
     node.look = hash(tuple((child.name, child.look) for child in node.children))
@@ -119,16 +121,13 @@ def _open(root: Node, limit: int | None) -> None:
         waiting.extend(node.children)
 
 
-def _rows(
-    node: Node, indent: str, branches: Sequence[str], notes: Mapping[int, list[str]], rows: list[tuple[str, ...]],
-    top: bool = False,
-) -> None:  # fmt: skip
+def _drawn(node: Node, branches: Sequence[str], indent: str | None = None) -> Iterator[tuple[str, Node]]:
+    """(what stands before its name, node) of every node that is drawn."""
     for number, child in enumerate(node.children):
         last = number == len(node.children) - 1
-        branch = "" if top else branches[1] if last else branches[0]
-        rows.append(_row(child, indent + branch, notes))
+        yield "" if indent is None else indent + branches[1 if last else 0], child
         if child.opened:
-            _rows(child, "" if top else indent + ("   " if last else branches[2]), branches, notes, rows)
+            yield from _drawn(child, branches, "" if indent is None else indent + ("   " if last else branches[2]))
 
 
 def _row(node: Node, head: str, notes: Mapping[int, list[str]]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ was asked for.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -20,6 +20,7 @@ _LONG = 200
 _ATOMS = (int, float, complex, bool, type(None))
 _LISTS = (list, tuple, set, frozenset)
 _DEPTH = 32
+_MANY = 10_000
 
 
 def kind_of(value: Any) -> str:
@@ -45,7 +46,8 @@ def short(value: Any, room: int = 60) -> str:
     """
     if isinstance(value, str):
         text = words.one_line(repr(value[:_LONG]))
-        return text if len(value) <= _LONG and len(text) <= room else f"{text[: room // 2]}…' ({len(value):,} characters)"
+        whole = len(value) <= _LONG and len(text) <= room
+        return text if whole else f"{text[: room // 2]}…' ({len(value):,} characters)"
     if isinstance(value, (bytes, bytearray)):
         return repr(bytes(value)) if len(value) <= 16 else f"{words.plural(len(value), 'byte')}"
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
@@ -65,20 +67,24 @@ def _short_container(value: Any, room: int) -> str:
         if len(items) == len(value) and all(isinstance(item, (*_ATOMS, str)) for item in items):
             text = ", ".join(short(item, room) for item in items)
             if len(text) + 2 <= room:
-                return f"({text})" if type(value) is tuple else f"{{{text}}}" if "set" in type(value).__name__ else f"[{text}]"
+                left, right = "()" if isinstance(value, tuple) else "[]" if isinstance(value, list) else "{}"
+                return f"{left}{text}{right}"
         return f"{kind_of(value)} of {len(value):,}"
     if isinstance(value, dict):
-        keys = [words.one_line(key) for key in islice(value, 4)]
-        return f"{kind_of(value)} of {len(value):,}" + (f": {words.listed(keys + [''] * (len(value) - len(keys)))}" if keys else "")
+        return f"{kind_of(value)} of {len(value):,}{_some(value, len(value))}"
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         if value.shape:
             return f"array {value.dtype} {words.shape(value.shape)}"
         return words.one_line(repr(value.item()) if value.dtype != object else kind_of(value))[:room]
-    children = list(islice(named_children(value), 5))
-    if children or isinstance(value, InertObject):
-        keys = [words.one_line(key) for key, _ in children]
-        return f"{kind_of(value)}: {words.listed(keys)}" if keys else kind_of(value)
+    keys = [key for key, _ in islice(named_children(value), _MANY)]
+    if keys or isinstance(value, InertObject):
+        return f"{kind_of(value)}{_some(keys, len(keys))}"
     return words.one_line(repr(value))[: 4 * room]  # dtypes, devices, paths, dates: small and harmless
+
+
+def _some(keys: Iterable[Any], count: int) -> str:
+    shown = ", ".join(words.one_line(str(key)[:_LONG]) for key in islice(keys, 3))
+    return f": {shown}{f' and {count - 3:,} more' if count > 3 else ''}" if count else ""
 
 
 def outline(value: Any, *, most: int | None = 40, depth: int = 4) -> Iterator[tuple[int, str, str]]:
@@ -98,7 +104,7 @@ def outline(value: Any, *, most: int | None = 40, depth: int = 4) -> Iterator[tu
             yield level, "", f"and {1 + sum(1 for _ in children):,} more here"
             return
         lines += 1
-        yield level, words.one_line(key)[:_LONG], short(child)
+        yield level, words.one_line(str(key)[:_LONG]), short(child)
         if level + 1 < depth and _opens(child) and not any(child is outer for outer in path):
             open_.append((level + 1, named_children(child)))
             path.append(child)
@@ -108,7 +114,9 @@ def _opens(value: Any) -> bool:
     """Whether the one line of a value does not say everything."""
     if isinstance(value, (str, bytes, TensorRef, StorageRef, *_ATOMS)) or hasattr(value, "dtype"):
         return False
-    return not (type(value) in _LISTS and short(value)[:1] in "([{") and next(iter(named_children(value)), None) is not None
+    if type(value) in _LISTS and short(value)[:1] in "([{":
+        return False
+    return next(iter(named_children(value)), None) is not None
 
 
 def plain(value: Any, depth: int = 0, most: int = 1000) -> Any:

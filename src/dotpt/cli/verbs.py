@@ -80,7 +80,7 @@ def parser_of(name: str, verb: Verb) -> Parser:
 
 def run(name: str, verb: Verb, arguments: list[str]) -> int:
     """Parse a verb's arguments and run it."""
-    from dotpt.cli.options import Rejected
+    from dotpt.cli.options import ArgumentError
 
     parser = parser_of(name, verb)
     try:
@@ -88,7 +88,7 @@ def run(name: str, verb: Verb, arguments: list[str]) -> int:
         args = parser.parse_intermixed_args(arguments)
         args.verb = name
         return int(import_module(verb.module).run(args))
-    except Rejected as rejected:
+    except ArgumentError as rejected:
         hint = rejected.hint or f"dotpt {name} --help"
         print(f"dotpt {name}: {rejected}\n  Try: {hint}", file=sys.stderr)
         return 2
@@ -107,5 +107,7 @@ def no_such_verb(word: str, arguments: list[str]) -> str:
         problem, hint = f"{word} is a file; say what to do with it", f"dotpt inspect {word}"
     else:
         near = get_close_matches(word, VERBS, 1, 0.5)
-        problem, hint = f"there is no verb {word}", f"dotpt {near[0]}" if near else "dotpt --help"
+        file = "." in word or "/" in word
+        hint = f"dotpt {near[0]} ..." if near else f"dotpt inspect {word}" if file else "dotpt --help"
+        problem = f"there is no verb {word}"
     return f"dotpt: {readable(problem)}\n  Try: {readable(hint)}"

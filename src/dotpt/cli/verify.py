@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from dotpt.cli import FINDING, words
 from dotpt.cli.job import Job
-from dotpt.cli.options import add_files, add_shared, describe
+from dotpt.cli.options import FINDINGS, ArgumentError, add_files, add_shared, describe
+from dotpt.cli.select import natural
 
 if TYPE_CHECKING:
     from dotpt.archive.verify import Verification
     from dotpt.cli.screen import Part, Screen
 
 LIMIT = 20
+_ORDERS = tuple(key + direction for key in ("name", "size") for direction in ("", ":asc", ":desc"))
 _DESCRIPTION = """\
-Compare every record of files with its checksum, and check every rule of the format and the bounds of every tensor.
-One line a file; below it what is damaged, with the tensors concerned, and what could not be verified. Exit code 1:
-a file is damaged or breaks a rule."""
+Compare every record of files with its checksum, and check every rule of the
+format and the bounds of every tensor. One line a file; below it what is
+damaged, with the tensors concerned, and what could not be verified.
+Exit code 1: a file is damaged or breaks a rule."""
 _EXAMPLES = """
 dotpt verify model.pt
 dotpt verify 'checkpoints/*.pt' -q                 only the files that are damaged
@@ -30,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of `dotpt verify`."""
     describe(parser, _DESCRIPTION, _EXAMPLES)
     add_files(parser)
-    add_shared(parser, limit=LIMIT, of="findings")
+    add_shared(parser, limit=LIMIT, rows=FINDINGS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     from dotpt.archive.verify import verify
 
     job = Job(args, "dotpt.verify/1")
+    if args.sort not in (None, *_ORDERS):
+        raise ArgumentError(f"there is no order {args.sort!r}", f"one of {', '.join(_ORDERS)}")
     reading = {key: value for key, value in job.reading.items() if key != "encoding"}
     for number, given in enumerate(job.given, 1):
         with job.handling(given):
@@ -58,7 +64,7 @@ def _draw(job: Job, name: str, outcome: Verification) -> None:
     screen.line((words.one_line(name), "bold"), ": ", *_verdict(outcome))
     if job.args.quiet:
         return
-    findings = [*_damaged(outcome), *_deviations(outcome)]
+    findings = [*_damaged(job, outcome), *_deviations(job, outcome)]
     for parts in findings[:limit]:
         screen.fact("", *parts, column=2)
     if limit is not None and len(findings) > limit:
@@ -71,28 +77,41 @@ def _verdict(outcome: Verification) -> list[Part]:
     rate = f", {words.size(outcome.bytes / outcome.seconds)}/s" if outcome.seconds > 1 else ""
     facts = f" ({checked} and {words.plural(outcome.tensors, 'tensor')} checked, {words.size(outcome.bytes)}{rate})"
     if outcome.damaged:
-        return [("DAMAGED", "bold red"), f": {words.plural(len(outcome.damaged), 'record')} of {len(outcome.records):,}"]
+        count = words.plural(len(outcome.damaged), "record")
+        return [("DAMAGED", "bold red"), f": {count} of {len(outcome.records):,}"]
     if outcome.deviations:
         return [("BREAKS RULES", "bold red"), f": {words.plural(len(outcome.deviations), 'deviation')}{facts}"]
     if len(outcome.unverified) == len(outcome.records):
-        return [("whole as far as can be seen", "yellow"), f": no checksums; {words.plural(outcome.tensors, 'tensor')} checked"]
+        facts = f": no checksums; {words.plural(outcome.tensors, 'tensor')} checked"
+        return [("whole as far as can be seen", "yellow"), facts]
     return [("whole", "green"), facts]
 
 
-def _damaged(outcome: Verification) -> list[list[Part]]:
+def _damaged(job: Job, outcome: Verification) -> list[list[Part]]:
+    damaged = [record for record in outcome.damaged if _passes(job.args.filter, record.name, *record.tensors)]
+    key, _, direction = (job.args.sort or "").partition(":")
+    if key:
+        damaged.sort(key=lambda r: (r.size, natural(r.name)) if key == "size" else (0, natural(r.name)),
+                     reverse=direction == "desc")  # fmt: skip
     return [
         [
             (words.one_line(record.name), "bold red"),
             f", {words.size(record.size)}: ",
             words.listed([words.one_line(name) for name in record.tensors], 5) if record.tensors else "no tensor",
         ]
-        for record in outcome.damaged
+        for record in damaged
     ]
 
 
-def _deviations(outcome: Verification) -> list[list[Part]]:
+def _passes(globs: list[str], *names: str) -> bool:
+    return all(any(fnmatchcase(name, glob) for name in names) for glob in globs)
+
+
+def _deviations(job: Job, outcome: Verification) -> list[list[Part]]:
     found: list[list[Part]] = []
     for deviation in outcome.deviations:
+        if not _passes(job.args.filter, deviation.rule, deviation.record or ""):
+            continue
         places = [words.one_line(deviation.record)] if deviation.record else []
         places += [f"byte {deviation.offset:,}"] if deviation.offset is not None else []
         where = f" ({', '.join(places)})" if places else ""

@@ -132,9 +132,10 @@ class ZipContainer(Container):
         """The fixed part (46 bytes) of a record's entry in the directory, as it was written."""
         return self._directory[self._entries[index] : self._entries[index] + _central_size]
 
-    def span(self, index: int) -> tuple[int, int]:
-        """First byte of a record's local header, and first byte after its descriptor."""
-        return self._headers[index], self._ends[index]
+    @property
+    def spans(self) -> tuple[list[int], list[int]]:
+        """First byte of each record's local header, and first byte after its descriptor, by position."""
+        return self._headers, self._ends
 
     # -- checks against the local headers -----------------------------------------------------------------------
 
@@ -362,7 +363,9 @@ class ZipContainer(Container):
             raise self._broken(rules.SecondRoot, "The records do not share one top folder.", number, expected=self.root)
         self._names: list[str] = short.split("\n") if self._raw_names else []
         self._index = dict(zip(self._names, range(len(self._names)), strict=True))
-        if len(set(short.casefold().split("\n"))) != max(len(self._names), 1):
+        folded = short.casefold()
+        distinct = len(self._index) if folded == short else len(set(folded.split("\n")))
+        if distinct != len(self._names):
             self._report_duplicate()
         if "/\n" in short + "\n" or "\n\n" in f"\n{short}\n":  # entries of folders
             self._index = {name: at for name, at in self._index.items() if name and name[-1] != "/"}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dotpt.container.zip import ZipContainer
 
 Array = np.ndarray[Any, Any]
-WINDOW = 8 << 20
+WINDOW = 4 << 20
 _CENTRAL, _LOCAL, _DESCRIPTOR = 46, 30, 16
 _MAX32 = 0xFFFFFFFF
 
@@ -34,7 +34,7 @@ def entry_offsets(directory: bytes, count: int) -> Array | None:
     offsets = np.flatnonzero(signature)
     if len(offsets) != count or offsets[0] != 0 or offsets[-1] + _CENTRAL > len(content):
         return None
-    lengths = content[offsets[:, None] + np.arange(28, 34)].view("<u2").sum(axis=1, dtype=np.int64)
+    lengths = rows_of(content, offsets + 28, 6).view("<u2").sum(axis=1, dtype=np.int64)
     ends = offsets + _CENTRAL + lengths
     return offsets if ends[-1] == len(content) and (ends[:-1] == offsets[1:]).all() else None
 
@@ -50,7 +50,7 @@ class Directory:
     def __init__(self, directory: bytes, entries: Array) -> None:
         self._bytes = np.frombuffer(directory, np.uint8)
         self._entries = entries
-        self.table = self._bytes[self._entries[:, None] + np.arange(_CENTRAL)]
+        self.table = rows_of(self._bytes, self._entries, _CENTRAL)
         self.flags = self._column(8, "<u2")
         self.methods = self._column(10, "<u2")
         self.crcs = self._column(16, "<u4")
@@ -83,7 +83,7 @@ class Directory:
 
     def names(self, rows: Array, length: int) -> Array:
         """The names of some entries that are all ``length`` bytes long, one a row."""
-        return self._bytes[self._entries[rows, None] + _CENTRAL + np.arange(length)]
+        return rows_of(self._bytes, self._entries[rows] + _CENTRAL, length)
 
 
 def accept(container: ZipContainer, directory: Directory, order: list[int], payloads: list[int]) -> None:
@@ -91,8 +91,8 @@ def accept(container: ZipContainer, directory: Directory, order: list[int], payl
 
     The file is read in windows, so this is for containers whose records are small.
     """
-    spans = np.array([container.span(index) for index in order], np.int64).reshape(-1, 2)
     rows = np.array(order, np.int64)
+    spans = np.array(container.spans, np.int64).T[rows]
     buffer = memoryview(bytearray(min(WINDOW, container.source.size)))
     at, count = 0, len(order)
     while at < count:
@@ -119,7 +119,7 @@ def _accept_window(
         some, starts, ends = some[fits], starts[fits], ends[fits]
         if not len(some):
             continue
-        local = window[starts[:, None] + np.arange(_LOCAL + length + 4)]
+        local = rows_of(window, starts, _LOCAL + length + 4)
         table = directory.table[some]
         extra = _u16(local, 28).astype(np.int64)
         payload = starts + _LOCAL + length + extra
@@ -136,12 +136,20 @@ def _accept_window(
             & (descriptor + _DESCRIPTOR == ends)
         )
         some, payload, descriptor, table = some[good], payload[good], descriptor[good], table[good]
-        found = window[descriptor[:, None] + np.arange(_DESCRIPTOR)]
+        found = rows_of(window, descriptor, _DESCRIPTOR)
         same = (found[:, :4] == np.frombuffer(b"PK\x07\x08", np.uint8)).all(axis=1) & (
             found[:, 4:] == table[:, 16:28]
         ).all(axis=1)
         for index, offset in zip(some[same].tolist(), (payload[same] + begin).tolist(), strict=True):
             payloads[index] = offset
+
+
+def rows_of(content: Array, starts: Array, width: int) -> Array:
+    """``width`` bytes from each of ``starts`` on, one a row. All must lie within ``content``."""
+    if width > len(content):
+        return np.empty((0, width), np.uint8)  # then there are no starts either
+    overlapping = np.lib.stride_tricks.as_strided(content, (len(content) - width + 1, width), (1, 1))
+    return overlapping[starts]
 
 
 def _u16(rows: Array, at: int) -> Array:

@@ -120,7 +120,9 @@ def _zip(source: Source, error: DotptError, options: ReadOptions) -> Partial:
     container = SalvagedZip(source, options.limits, salvage)
     facts = _facts(container)
     whole = _attach(container, own, facts["byteorder"])
-    contents = Contents("zip", tree, container, context.storages, list(machine.globals.values()), facts)
+    named = list(machine.globals.values())
+    script = any(name.module.startswith("__torch__") for name in named)
+    contents = Contents("torchscript" if script else "zip", tree, container, context.storages, named, facts)
     expected = salvage.expected_size if cut else None
     return Partial(contents, expected, False, whole, container.names, cut)
 

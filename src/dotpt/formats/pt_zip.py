@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from dotpt.container.zip import ZipContainer
-from dotpt.errors import ContainerError, NotATorchFile, PickleError, TensorError, UnsupportedError
+from dotpt.errors import ContainerError, LimitExceeded, NotATorchFile, PickleError, TensorError, UnsupportedError
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.formats.embedded import nested_reader
 from dotpt.pickling.context import Context
@@ -29,6 +29,7 @@ def read(container: ZipContainer, options: ReadOptions) -> Contents:
         ContainerError, PickleError, TensorError, LimitExceeded: what each says.
     """
     _refuse_other_kinds(container)
+    container.check_methods()
     facts = _facts(container)
     if "constants.pkl" in container:
         from dotpt.formats import torchscript
@@ -44,6 +45,9 @@ def read(container: ZipContainer, options: ReadOptions) -> Contents:
 
 def decode(container: ZipContainer, name: str, context: Context, options: ReadOptions) -> tuple[Any, Machine]:
     """The object of one pickle record, which must be the whole of it."""
+    size, allowed = container.record(name).size, options.limits.pickle_bytes
+    if size > allowed:  # before it is read into memory
+        raise LimitExceeded("pickle_bytes", size, allowed, path=container.source.name, record=name)
     data = container.read(name, verify=options.verify)
     machine = Machine(
         data, context, encoding=options.encoding, errors=options.errors, path=container.source.name, record=name
@@ -89,8 +93,9 @@ def _facts(container: ZipContainer) -> dict[str, Any]:
     facts: dict[str, Any] = {"root": container.root}
     for name in _TEXT_RECORDS:
         if name in container:
-            text = container.read(name)
-            if len(text) > 100 or not text.isascii():
+            size = container.record(name).size
+            text = container.read(name) if size <= 100 else b"\xff"
+            if not text.isascii():
                 raise ContainerError("The record is not the short text it should be.", path=container.source.name, record=name)
             facts[name.removeprefix(".")] = text.decode("ascii").strip()
     version = facts.get("data/version", facts.get("version"))

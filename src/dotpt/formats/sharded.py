@@ -124,6 +124,18 @@ def find_index(folder: Path) -> Path:
     )
 
 
+def shard_files(folder: Path, limits: Limits) -> list[Path]:
+    """The files that the index of a folder names, whether they are there or not.
+
+    Raises:
+        NotATorchFile, UnsupportedError, ShardError: as `read`.
+    """
+    path = find_index(folder) if folder.is_dir() else folder
+    with open_source(path, limits=limits) as source:
+        weights, _ = _read_index(ShardIndex(source, limits, path.name), path.name)
+    return [path.parent / file for file in dict.fromkeys(weights.values())]
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()

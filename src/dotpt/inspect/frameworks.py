@@ -9,7 +9,6 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
 from dotpt.inspect.claims import Claim, confirmed, inferred, unknown
-from dotpt.tensors.refs import TensorRef
 
 if TYPE_CHECKING:
     from dotpt.archive.archive import Archive
@@ -133,7 +132,7 @@ def _at(tree: Any, path: str) -> Any:
     for key in path.split("."):
         if isinstance(tree, Namespace):
             tree = vars(tree)
-        if not isinstance(tree, dict) or type(tree) is TensorRef:
+        if not isinstance(tree, dict):
             return None
         tree = tree.get(key)
     return tree

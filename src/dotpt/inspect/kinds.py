@@ -107,9 +107,9 @@ def _kind_of_dictionary(tree: dict[Any, Any], has_tensors: bool) -> Claim:
         return inferred("dictionary of tensors", "its values are tensors, and their names are not those of parameters")
     from dotpt.inspect.roles import parts_of
 
-    roles = {part.role for part in parts_of(tree)}
+    roles = {part.role for part in parts_of(tree) if part.tensors or part.value is not None}
     if roles & {"weights", "ema"}:
-        others = sorted(roles - {"weights", "ema", "other"})
+        others = sorted(roles - {"weights", "ema", "other", "about"})
         because = f"it holds weights and {', '.join(others)}" if others else "it holds weights under a key of their own"
         return inferred("checkpoint", because)
     if roles & {"optimizer", "scheduler", "scaler", "rng"}:

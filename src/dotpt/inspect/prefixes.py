@@ -18,6 +18,7 @@ _WRAPPERS: tuple[tuple[str, str], ...] = (
     ("netG.", "a wrapper that calls the generator its `netG`"),
     ("backbone.", "a wrapper that calls the model its `backbone`"),
 )
+COUNTER = "n_averaged"  # torch's AveragedModel keeps it beside its weights
 _PLAIN = frozenset(("model.", "net.", "netG.", "backbone."))  # may as well be the model's own
 
 
@@ -52,14 +53,17 @@ def prefixes_of(names: Iterable[str]) -> list[Prefix]:
         >>> [found.prefix for found in prefixes_of(["module._orig_mod.fc.weight", "module._orig_mod.fc.bias"])]
         ['module._orig_mod.']
     """
-    rest = [name for name in names if name != "n_averaged"]  # torch's AveragedModel counts beside its weights
-    count, chain, words, certain = len(rest), "", [], True
+    names = list(names)
+    rest = [name for name in names if name != COUNTER]
+    averaged = len(rest) < len(names)
+    count, chain, certain = len(rest), "", True
+    words: list[str] = []
     while rest:
         link = next(((prefix, who) for prefix, who in _WRAPPERS if all(name.startswith(prefix) for name in rest)), None)
         if link is None or chain and link[0] in _PLAIN:
             break
         chain += link[0]
-        words.append(link[1])
+        words.append("torch's AveragedModel (EMA or SWA)" if averaged and not words else link[1])
         certain = certain and link[0] not in _PLAIN
         rest = [name[len(link[0]) :] for name in rest]
         if link[0] in _PLAIN:

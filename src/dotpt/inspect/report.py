@@ -6,15 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dotpt.errors import readable
-from dotpt.inspect.claims import Claim
-from dotpt.inspect.damage import Damage
-from dotpt.inspect.prefixes import Prefix
-from dotpt.inspect.roles import RolePart
-from dotpt.inspect.safety import Safety
-from dotpt.inspect.summary import Integrity, TensorSummary
-from dotpt.inspect.waste import Waste
+from dotpt.container.zip import ZipContainer
+from dotpt.errors import DotptError
+from dotpt.formats.contents import ReadOptions
+from dotpt.inspect.claims import Claim, unknown
+from dotpt.inspect.damage import Damage, diagnose_damage
+from dotpt.inspect.frameworks import framework_of
+from dotpt.inspect.kinds import is_weight, kind_of
+from dotpt.inspect.notes import notes_on
+from dotpt.inspect.optimizers import optimizer_of
+from dotpt.inspect.plain import plain
+from dotpt.inspect.prefixes import Prefix, prefixes_of
+from dotpt.inspect.roles import RolePart, children_of, roles_of, value_at, weights_part
+from dotpt.inspect.safety import Safety, safety_of
+from dotpt.inspect.summary import Integrity, TensorSummary, integrity_of, summary_of
+from dotpt.inspect.usage import usage_of
+from dotpt.inspect.waste import Waste, waste_of
+from dotpt.inspect.writer import byteorder_of, writer_of
 from dotpt.limits import DEFAULT_LIMITS, Limits
+from dotpt.source.base import Source
 
 if TYPE_CHECKING:
     from dotpt.archive.archive import Archive
@@ -131,19 +141,6 @@ class Report:
         return as_html(self)
 
 
-def plain(value: Any, depth: int = 4) -> Any:
-    """``value`` as JSON can hold it; what it cannot hold becomes readable text."""
-    if value is None or type(value) in (str, bool, int):
-        return value
-    if type(value) is float:
-        return value if value == value and abs(value) != float("inf") else str(value)
-    if isinstance(value, Mapping) and depth:
-        return {str(key): plain(item, depth - 1) for key, item in value.items()}
-    if isinstance(value, (list, tuple)) and depth:
-        return [plain(item, depth - 1) for item in value]
-    return readable(str(value))[:200]
-
-
 def inspect(
     source: Any,
     *,
@@ -175,9 +172,94 @@ def inspect(
         >>> str(report.kind), report.tensors.count, report.damaged
         ('state dict', 8, False)
     """
-    raise NotImplementedError
+    from dotpt.archive.archive import Archive
+    from dotpt.archive.opening import is_sharded, open_contents
+    from dotpt.source import open_source
+
+    options = ReadOptions(limits=limits, encoding=encoding)
+    if is_sharded(source):
+        with Archive(open_contents(source, options), options) as archive:
+            return report_on(archive)
+    opened = open_source(source, allow_download=allow_download, storage_options=storage_options, limits=limits)
+    try:
+        try:
+            contents = open_contents(opened, options)
+            if isinstance(contents.container, ZipContainer) and not opened.remote:
+                contents.container.check_layout()
+            return report_on(Archive(contents, options))
+        except DotptError as error:
+            damage = diagnose_damage(opened, error, options)
+            if damage is None:
+                raise
+            error.path = error.path or opened.name
+            return _damaged_report(opened, error, damage, options)
+    finally:
+        if opened is not source:
+            opened.close()
 
 
 def report_on(archive: Archive) -> Report:
-    """The report on an open archive."""
-    raise NotImplementedError
+    """The report on an open archive. It stays open."""
+    contents, tree = archive.contents, archive.tree
+    containers = contents.containers
+    parts = roles_of(archive)
+    weights = weights_part(parts)
+    kind, safety, summary = kind_of(archive), safety_of(archive), summary_of(archive.tensors.values())
+    prefixes = [] if weights is None else prefixes_of(_weight_names(tree, weights))
+    devices = list(summary.devices)
+    usage = usage_of(archive.name, contents.format, kind, safety, parts, weights, prefixes, devices)
+    return Report(
+        path=archive.name,
+        size=sum({id(container.source): container.source.size for container in containers}.values()),
+        format=contents.format,
+        kind=kind,
+        framework=framework_of(archive),
+        writer=writer_of(archive),
+        byteorder=byteorder_of(archive),
+        integrity=integrity_of(archive),
+        safety=safety,
+        tensors=summary,
+        roles=parts,
+        weights=None if weights is None else weights.address,
+        optimizer=_optimizer(tree, parts),
+        waste=waste_of(archive, parts),
+        prefixes=prefixes,
+        metadata=dict(contents.metadata),
+        facts=dict(contents.facts),
+        usage=usage,
+        notes=notes_on(archive, summary),
+        wrapped=contents.container.source.wrapped,
+        archive=archive,
+    )
+
+
+def _damaged_report(source: Source, error: DotptError, damage: Damage, options: ReadOptions) -> Report:
+    from dotpt.archive.archive import Archive
+
+    if damage.contents is not None:
+        report = report_on(Archive(damage.contents, options))
+        report.usage = [f"# {'the file is cut short' if damage.reason == 'cut' else 'the file is damaged'}: get it again"]
+    else:
+        nothing = unknown("the file is damaged before its content begins")
+        safety = Safety("undecided", "what it names could not be read")
+        report = Report(
+            source.name, source.size, damage.format, nothing, nothing, nothing, nothing, Integrity(False, ""), safety,
+            TensorSummary(), wrapped=source.wrapped,
+        )  # fmt: skip
+    start = "cut short" if damage.reason == "cut" else "damaged"
+    reasons = [error.problem, *([f"The next step: {error.hint}."] if error.hint else [])]
+    report.integrity = Integrity(False, f"{start}: {damage.words}", reasons, 0, len(damage.records))
+    report.size, report.damage, report.error = source.size, damage, error.to_dict()
+    return report
+
+
+def _weight_names(tree: Any, weights: RolePart) -> list[str]:
+    held = children_of(value_at(tree, weights.keys))
+    return [name for name, value in held.items() if type(name) is str and is_weight(value)]
+
+
+def _optimizer(tree: Any, parts: list[RolePart]) -> Claim | None:
+    for part in parts:
+        if part.role == "optimizer" and part.value is not None or part.role == "optimizer" and part.tensors:
+            return optimizer_of(value_at(tree, part.keys))
+    return None

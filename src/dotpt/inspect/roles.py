@@ -183,11 +183,12 @@ class _Finder:
             return [self._part("other", keys, tree, claim)]
         direct = _direct_tensors(named)
         found: list[RolePart] = []
-        if len(direct) > 1:  # weights that lie beside an epoch, say, without a dictionary of their own
-            like = is_state_dict(direct)
+        like = is_state_dict(direct)
+        grouped = direct if like or len(direct) > 1 else {}
+        if grouped:  # weights that lie beside an epoch, say, without a dictionary of their own
             claim = inferred("weights", "tensors under parameters' names") if like else unknown("no name tells")
             found.append(self._part("weights" if like else "other", keys, list(direct.values()), claim, None))
-        rest = [(key, value) for key, value in named.items() if len(direct) < 2 or key not in direct]
+        rest = [(key, value) for key, value in named.items() if key not in grouped]
         for key, value in rest[:_MOST_PARTS]:
             found += self._child(key, value, keys)
         if len(rest) > _MOST_PARTS:
@@ -223,6 +224,8 @@ def _by_structure(value: Any) -> Claim | None:
     if is_module(value):
         return confirmed("weights", "it is a module")
     if is_state_dict(value):
+        if "n_averaged" in value:
+            return inferred("ema", "it counts n_averaged, as torch's AveragedModel does")
         return inferred("weights", "it holds tensors under parameters' names")
     return None
 
@@ -236,7 +239,7 @@ def _role(key: Any, value: Any) -> Claim:
         structure = inferred("weights", "its parts hold tensors under parameters' names")
     if structure is not None:
         if structure.value == "weights" and by_name == "ema":
-            return inferred("ema", f"it holds weights and is called {name[:60]}")
+            return inferred("ema", f"{structure.because}, and is called {name[:60]}")
         if structure.value == "weights" and by_name in ("optimizer", "scheduler", "scaler", "rng"):
             return inferred(by_name, f"it is called {name[:60]}")
         return structure

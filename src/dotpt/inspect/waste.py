@@ -91,7 +91,8 @@ def waste_of(archive: Archive, parts: Iterable[RolePart] = ()) -> Waste:
     training = sum(part.bytes for part in parts if part.role in ("optimizer", "scheduler", "scaler"))
     total = sum(entry.storage.nbytes for entry in looked.values())
     if training >= _LEAST and total:
-        words = f"Optimizer state is {100 * training / total:.0f} % of the tensors' bytes; only resuming training needs it."
+        share = f"{100 * training / total:.0f} %"
+        words = f"Optimizer state is {share} of the tensors' bytes; only resuming training needs it."
         items.append(WasteItem("optimizer", training, words, (), "INFERRED"))
     items.sort(key=lambda item: -item.bytes)
     return Waste(items[:_MOST_ITEMS], tied)
@@ -134,7 +135,8 @@ def _views(archive: Archive, looked: dict[int, _Looked]) -> list[WasteItem]:
     for key, unused in partly.items():
         entry = looked[key]
         size = entry.storage.nbytes
-        words = f"Storage {readable(entry.storage.key)[:60]} has {size_text(size)}, used are {size_text(size - unused)}: saved views."
+        key_text, used = readable(entry.storage.key)[:60], size_text(size - unused)
+        words = f"Storage {key_text} has {size_text(size)}, used are {used}: it was saved for a view of a part."
         items.append(WasteItem("view", unused, words, tuple(entry.names[:_MOST_NAMED]), "CONFIRMED"))
     return items
 
@@ -173,9 +175,9 @@ def _duplicates(looked: dict[int, _Looked]) -> list[WasteItem]:
     items = []
     for (_, size), entries in groups.items():
         if len(entries) > 1:
-            names = [entry.names[0] for entry in entries]
+            names = tuple(entry.names[0] for entry in entries[:_MOST_NAMED])
             words = f"{len(entries):,} storages of {size_text(size)} have one checksum: copies of the same values."
-            items.append(WasteItem("duplicate", size * (len(entries) - 1), words, tuple(names[:_MOST_NAMED]), "INFERRED"))
+            items.append(WasteItem("duplicate", size * (len(entries) - 1), words, names, "INFERRED"))
     return items
 
 
@@ -188,7 +190,7 @@ def _unreferenced(archive: Archive) -> list[WasteItem]:
     stray = [
         name for name in container.names if _STORAGE.fullmatch(name) and name.partition("/")[2] not in contents.storages
     ]
-    size = sum(container.size_of(container.index(name)) for name in stray)
+    size = sum(container.sizes[container.index(name)] for name in stray)
     if not stray:
         return []
     shown = ", ".join(readable(name)[:60] for name in stray[:3])

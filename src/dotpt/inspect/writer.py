@@ -38,8 +38,8 @@ _SINCE: tuple[tuple[str, Version], ...] = (
 _OLD_NAMES = ("torch._utils._rebuild_tensor", "torch.FloatTensor", "torch.cuda.FloatTensor")
 # torch leaves these at 0; Python's zipfile and other tools do not
 _MADE_BY, _DATE_AND_TIME = slice(4, 6), slice(12, 16)
-_PYTHON_2_TEXT = b"U\x10protocol_version"  # SHORT_BINSTRING, which Python 3 never writes
-_HEAD = 512
+_PYTHON_2_TEXTS = (b"U\x10protocol_version", b"U\x07storage")  # SHORT_BINSTRING, which Python 3 never writes
+_HEAD = 4096
 
 
 def writer_of(archive: Archive) -> Claim:
@@ -99,7 +99,9 @@ def _zip(contents: Contents) -> Claim:
     if str(facts.get("version")) in ("1", "2") or _version_is_first(contents):
         return inferred("torch 1.4 or 1.5", f"it has version {facts.get('version')}, written before the tensors")
     start = _text(since) if (1, 6) < since <= (2, 0) else "1.6"
-    because = "it has version 3 and no record byteorder" + (f"; it names {why}" if start != "1.6" else "")
+    because = f"it has version {facts.get('version', '(missing)')} and no record byteorder"
+    if start != "1.6":
+        because += f"; it names {why}"
     return inferred(f"torch {start} to 2.0", because)
 
 
@@ -163,7 +165,8 @@ def _legacy(contents: Contents, refs: Iterable[TensorRef]) -> Claim:
 
 def _python_2(contents: Contents) -> bool:
     source, start = contents.container.source, int(contents.facts.get("start", 0))
-    return _PYTHON_2_TEXT in source.read(start, min(_HEAD, source.size - start))
+    head = source.read(start, min(_HEAD, source.size - start))
+    return any(text in head for text in _PYTHON_2_TEXTS)
 
 
 def _text(version: Version) -> str:

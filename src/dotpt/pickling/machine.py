@@ -313,11 +313,9 @@ class Machine:
         if type(target) not in _DICTS:
             raise self.broken(f"The pickle sets an item of a {type(target).__name__}, which is not a dictionary.")
         self.charge(self.keys.check(target, items[::2]))
-        for at in range(0, len(items), 2):
-            # dict's own method: a defaultdict or Counter adds nothing here
-            dict.__setitem__(target, items[at], items[at + 1]) if type(target) is not OrderedDict else target.__setitem__(
-                items[at], items[at + 1]
-            )
+        # dict's own method, since a Counter would add; an OrderedDict's own, since it keeps the order
+        update = OrderedDict.update if type(target) is OrderedDict else dict.update
+        update(target, zip(items[::2], items[1::2], strict=True))
 
     def extend(self, target: Any, items: list[Any]) -> None:
         """APPEND and APPENDS."""

@@ -39,24 +39,29 @@ class Unsure(Exception):
 
 
 def _patterns(put: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
-    """The run of a tensor's arguments, and the same with the dictionary key before it."""
-    get, number = rb"(?:h.|j....)", rb"(?:K.|M..|J....)"
-    sizes = rb"(?:\)|((?:%(n)s\x85|%(n)s%(n)s\x86|%(n)s%(n)s%(n)s\x87|\((?:%(n)s){4,}t))(%(put)s))"
+    """The run of a tensor's arguments, and the same with the dictionary key before it.
+
+    Bytes that stand together and mean the same whenever they are the same are one group.
+    """
+    sizes = rb"(?:\)|(?:%(n)s\x85|%(n)s%(n)s\x86|%(n)s%(n)s%(n)s\x87|\((?:%(n)s){4,}t))"
     run = (
-        rb"\(\((%(get)s%(get)s)"  # 'storage' and its class
+        rb"(\(\(%(get)s%(get)s)"  # head: 'storage' and its class
         rb"(?:X(.)\0\0\0([0-9]{1,9})(%(put)s)|(%(get)s))"  # length, storage key, PUT; or GET of the key
-        rb"(%(get)s)(%(n)s)N?"  # location, elements (None: the legacy format's unused view)
-        rb"t(%(put)s)Q(%(n)s)"  # PUT, offset
-        + sizes  # shape, PUT
-        + sizes  # strides, PUT
-        + rb"([\x88\x89])(%(get)s)\)R(%(put)s)t(%(put)s)R(%(put)s)"  # requires_grad, hooks class, three PUTs
+        rb"(%(get)s%(n)sN?t)"  # place: location, elements (None: the legacy format's unused view)
+        rb"(%(put)s)Q(%(n)s" + sizes + rb")(%(put)s)?"  # PUT; offset and shape, PUT
+        rb"(" + sizes + rb")(%(put)s)?"  # strides, PUT
+        rb"([\x88\x89]%(get)s\)R)(%(put)s)t(%(put)s)R(%(put)s)"  # tail: requires_grad, hooks; three PUTs
     )
     entry = rb"(?:X(.)\0\0\0(.{1,255}?)(%(put)s)|(%(get)s))(%(get)s)" + run  # key, or GET of it; rebuild function
-    names = {b"get": get, b"n": number, b"put": put}
+    names = {b"get": _GET, b"n": _NUMBER, b"put": put}
     return re.compile(run % names, re.DOTALL), re.compile(entry % names, re.DOTALL)
 
 
+_GET, _NUMBER = rb"(?:h.|j....)", rb"(?:K.|M..|J....)"
 _SHORT, _LONG = _patterns(rb"q."), _patterns(rb"r....")
+_HEAD = re.compile(rb"\(\((%s)(%s)" % (_GET, _GET), re.DOTALL)
+_PLACE = re.compile(rb"(%s)(%s)N?t" % (_GET, _NUMBER), re.DOTALL)
+_OFFSET = re.compile(rb"(%s)(.*)" % _NUMBER, re.DOTALL)
 
 # What a run says apart from its keys: type, location, bytes of the storage, offset, shape, strides, requires_grad.
 _Plan = tuple[DType, str, int, int, tuple[int, ...], tuple[int, ...], bool]
@@ -110,9 +115,9 @@ class TensorRun:
 
     def _take(self, pieces: tuple[bytes, ...], puts: list[bytes]) -> bool:
         """Push the key and the tensor that these pieces of a run describe; False if only the machine can tell."""
-        (key_length, raw, put, key_get, rebuild, kind, length, digits, put_storage, get_storage, location, numel, put_pid,
-         offset, shape, put_shape, strides, put_strides, grad, hooks, put_hooks, put_args, put_tensor) = pieces  # fmt: skip
-        code = (rebuild, kind, location, numel, offset, shape, strides, grad, hooks)
+        (key_length, raw, put, key_get, rebuild, head, length, digits, put_storage, get_storage, place, put_pid,
+         layout, put_shape, strides, put_strides, tail, put_hooks, put_args, put_tensor) = pieces  # fmt: skip
+        code = (rebuild, head, place, layout, strides, tail)
         plan = self._plans.get(code)
         if plan is None:
             plan = self._plans[code] = self._resolve(*code)
@@ -148,45 +153,50 @@ class TensorRun:
         elif storage.nbytes != nbytes or storage.dtype is not dtype:
             return False
         ref = TensorRef(storage, dtype, start, size, steps, wants_grad)
-        if key_length:
-            memo.append(key)
-        if length:
-            memo.append(name)
-        memo.append(NOT_KEPT)
-        if put_shape:
-            memo.append(size)
-        if put_strides:
-            memo.append(steps)
-        memo += (NOT_KEPT, NOT_KEPT, ref)
-        if key is not None:
-            stack.append(key)
-        stack.append(ref)
+        if key_length and length and put_shape and put_strides:
+            memo += (key, name, NOT_KEPT, size, steps, NOT_KEPT, NOT_KEPT, ref)
+            stack += (key, ref)
+        else:
+            memo += self._kept(key if key_length else None, name if length else None, plan, put_shape, put_strides, ref)
+            if key is not None:
+                stack.append(key)
+            stack.append(ref)
         puts += (put, put_storage, put_pid, put_shape, put_strides, put_hooks, put_args, put_tensor)
         machine.room -= _COST
         if machine.room < 0:
             machine.charge(0)
         return True
 
+    def _kept(self, key: Any, name: Any, plan: _Plan, put_shape: bytes, put_strides: bytes, ref: TensorRef) -> list[Any]:
+        """What a run leaves in the memo, where it lacks one of its usual PUTs."""
+        kept = [value for value in (key, name) if value is not None]
+        kept.append(NOT_KEPT)
+        if put_shape:
+            kept.append(plan[4])
+        if put_strides:
+            kept.append(plan[5])
+        return [*kept, NOT_KEPT, NOT_KEPT, ref]
+
     def _resolve(
-        self, rebuild: bytes, kind_gets: bytes, location_get: bytes, numel: bytes, offset: bytes, shape: bytes,
-        strides: bytes, grad: bytes, hooks_get: bytes,
-    ) -> _Plan | None:  # fmt: skip
+        self, rebuild: bytes, head: bytes, place: bytes, layout: bytes, strides: bytes, tail: bytes
+    ) -> _Plan | None:
         """What the memo and the numbers of a run say, checked as the machine checks them."""
         if rebuild and not _is_rebuild(self._remembered(rebuild)):
             return None
-        cut = 2 if kind_gets[:1] == b"h" else 5
-        word, kind = self._remembered(kind_gets[:cut]), self._remembered(kind_gets[cut:])
-        location, hooks = self._remembered(location_get), self._remembered(hooks_get)
+        kinds, where, window = _HEAD.fullmatch(head), _PLACE.fullmatch(place), _OFFSET.fullmatch(layout)
+        assert kinds and where and window  # they were matched by the same expressions
+        word, kind = self._remembered(kinds[1]), self._remembered(kinds[2])
+        location, hooks = self._remembered(where[1]), self._remembered(tail[1:-2])
         if type(word) is not str or word != "storage" or type(kind) is not StorageClass or kind.untyped:
             return None
         if type(location) is not str or type(hooks) is not Known or hooks.qualified != "collections.OrderedDict":
             return None
-        count = _number(numel)
+        count = _number(where[2])
         if count < 0:
             return None
         nbytes = count * kind.dtype.itemsize
         probe = StorageRef("", kind.dtype, location, nbytes)
-        start, size, steps, wants_grad = _number(offset), _sizes(shape), _sizes(strides), grad == b"\x88"
+        start, size, steps, wants_grad = _number(window[1]), _sizes(window[2]), _sizes(strides), tail[:1] == b"\x88"
         try:
             self._machine.context.bounds.tensor(probe, kind.dtype, start, size, steps, wants_grad)
         except DotptError:
@@ -208,7 +218,7 @@ def _number(code: bytes) -> int:
 
 def _sizes(code: bytes) -> tuple[int, ...]:
     """The numbers of a tuple, from the opcodes that build it."""
-    values, at = [], code[:1] == b"("
+    values, at = [], int(code[:1] == b"(")
     while at < len(code) - 1:
         length = {0x4B: 2, 0x4D: 3, 0x4A: 5}[code[at]]
         values.append(_number(code[at : at + length]))

@@ -225,6 +225,20 @@ def named_tensors(tree: Any, nesting: int, room: int = DEFAULT_LIMITS.decoded_by
         level.extend(reversed(found))
 
 
+def _attributes(attributes: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """An object's attributes; of a module its weights and submodules stand among them, as ``getattr`` finds them.
+
+    So the addresses of a whole module's tensors are the keys of its state dict: ``conv.weight``, not
+    ``_modules.conv._parameters.weight``.
+    """
+    module = "_modules" in attributes and ("_parameters" in attributes or "_buffers" in attributes)
+    for key, child in attributes.items():
+        if module and key in ("_parameters", "_buffers", "_modules") and type(child) in _DICTS:
+            yield from child.items()
+        else:
+            yield key, child
+
+
 def named_children(value: Any) -> Iterator[tuple[Any, Any]]:
     """(key, child) of everything that lies directly in ``value``; the keys are the parts of addresses."""
     kind = type(value)
@@ -239,7 +253,7 @@ def named_children(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from ((f"args.{at}", child) for at, child in enumerate(value.args))
         yield from (value.kwargs or {}).items()
         if attributes:
-            yield from attributes.items()
+            yield from _attributes(attributes)
         else:
             yield from (("state", state) for state in value.states)
         yield from ((f"items.{at}", child) for at, child in enumerate(value.items))

@@ -119,11 +119,14 @@ def _plan(extents: Extents, slab: list[int], memories: list[Any]) -> list[_Piece
     end = offsets[slab[-1]] + sizes[slab[-1]]
     memory = allocate(end - begin)
     buffer, base, view = memory.buffer, memory.start - begin, memory.view
-    pieces = [_Piece(begin + at, view[at : at + PIECE]) for at in range(0, end - begin, PIECE)]
     for number in slab:
-        offset, size = offsets[number], sizes[number]
-        memories[number] = Memory(buffer, base + offset, size)
-        start, stop = offset - begin, offset - begin + size
+        memories[number] = Memory(buffer, base + offsets[number], sizes[number])
+    if len(view) <= PIECE:
+        parts = [(number, offsets[number] - begin, offsets[number] - begin + sizes[number]) for number in slab]
+        return [_Piece(begin, view, False, parts)]
+    pieces = [_Piece(begin + at, view[at : at + PIECE]) for at in range(0, len(view), PIECE)]
+    for number in slab:
+        start, stop = offsets[number] - begin, offsets[number] - begin + sizes[number]
         while start < stop:
             at = start // PIECE
             right = min(stop, (at + 1) * PIECE)

@@ -18,6 +18,7 @@ class Limits:
     Attributes:
         nesting: how deep containers may lie in each other.
         key_nesting: how deep a dictionary key or set member may be nested (hashing recurses in C).
+        key_parts: how many members the nested or very long keys of one stream may have, counted at each use.
         colliding_keys: how many keys of one container may share a hash.
         memo: how many entries the pickle memo may have.
         stack: how many items the pickle stack may hold.
@@ -41,8 +42,9 @@ class Limits:
 
     nesting: int = 1_000
     key_nesting: int = 32
+    key_parts: int = 2_000_000
     colliding_keys: int = 1_000
-    memo: int = 4_000_000
+    memo: int = 2_000_000
     stack: int = 1_000_000
     pickle_bytes: int = 512 * MIB
     decoded_bytes: int = 128 * MIB

@@ -245,6 +245,7 @@ CRAFTED: dict[str, tuple[type[rules.ZipError], bytes]] = {
     "zip64 field missing": (rules.BadExtraField, zip64(_field_id)),
     "zip64 field too short": (rules.BadExtraField, zip64(_field_length)),
     "directory's extra field past its end": (rules.BadExtraField, zip64(_field_too_long)),
+    "all names absolute": (rules.BadRecordName, write([("data.pkl", p.pickled(p.none())), ("version", b"3")], Style(root=""))),
     "local zip64 size": (rules.LocalHeaderMismatch, zip64(_local_size)),
 }
 
@@ -307,7 +308,7 @@ def unimportant(data: bytes) -> set[int]:
     container = ZipContainer(BytesSource(data))
     found: set[int] = set()
     for index, name in enumerate(container.names):
-        record, header = container.record(name), container.span(index)[0]
+        record, header = container.record(name), container.spans[0][index]
         extra = header + 30 + len(f"archive/{name}")
         found |= {header + 4, header + 5, *range(header + 10, header + 14)}  # version, time, date
         found |= {extra, extra + 1, *range(extra + 4, record.offset)}  # the padding, and the name of that field

@@ -64,7 +64,7 @@ def write(records: Iterable[tuple[str, bytes]], style: Style = Style()) -> bytes
     size, end64 = len(directory), len(out)
     out += struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 798, 45, 0, 0, count, count, size, start)
     out += struct.pack("<4sIQI", b"PK\6\7", 0, end64, 1)
-    out += struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, count, count, size, start, 0)
+    out += struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, min(count, 0xFFFF), min(count, 0xFFFF), size, start, 0)
     return bytes(out)
 
 

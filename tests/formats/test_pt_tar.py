@@ -14,7 +14,16 @@ import pytest
 
 import dotpt
 from dotpt.container.tar import TarContainer
-from dotpt.errors import DotptError, LimitExceeded, PickleError, RecordMissing, TarError, TensorError, TruncatedFile, UnsafeGlobal
+from dotpt.errors import (
+    DotptError,
+    LimitExceeded,
+    PickleError,
+    RecordMissing,
+    TarError,
+    TensorError,
+    TruncatedFile,
+    UnsafeGlobal,
+)
 from dotpt.formats import ReadOptions, pt_tar
 from dotpt.pickling.values import InertGlobal
 from dotpt.source.memory import BytesSource
@@ -175,7 +184,9 @@ def test_module_sources() -> None:
 def test_early_cuda_storages() -> None:
     record = p.pickled(p.mark(), p.long1(7), p.global_("torch.cuda", "FloatStorage"), p.tuple_())
     body = p.pickled(p.number(1)) + record + struct.pack("<qf", 1, 2.0)
-    data = tar(members(EARLY) | {"storages": body, "tensors": p.pickled(p.number(0)), "pickle": p.pickled(lt.reference(7))})
+    data = tar(
+        members(EARLY) | {"storages": body, "tensors": p.pickled(p.number(0)), "pickle": p.pickled(lt.reference(7))}
+    )
     assert read(data).storages["7"].location == "cuda"
 
 
@@ -270,7 +281,9 @@ def test_hidden_padding() -> None:
 
 
 def test_pax_headers_that_python_writes() -> None:
-    data = tar(PARTS, storages={"mtime": 1.5, "uname": "ü"}, pickle={"pax_headers": {"size": str(len(PARTS["pickle"]))}})
+    data = tar(
+        PARTS, storages={"mtime": 1.5, "uname": "ü"}, pickle={"pax_headers": {"size": str(len(PARTS["pickle"]))}}
+    )
     assert b"mtime=1.5" in data
     assert values(data) == values(LATER)
     with pytest.raises(LimitExceeded):
@@ -372,7 +385,9 @@ def test_a_tensor_of_another_type_than_its_storage() -> None:
 
 @pytest.mark.parametrize("numbers", [(5, 2001, 5, 2), (5, 2001, -1, 2)])
 def test_views_outside_their_storage(numbers: tuple[int, ...]) -> None:
-    row = p.stream(p.mark(), *(b"\x8a\x08" + number.to_bytes(8, "little", signed=True) for number in numbers), p.tuple_())
+    row = p.stream(
+        p.mark(), *(b"\x8a\x08" + number.to_bytes(8, "little", signed=True) for number in numbers), p.tuple_()
+    )
     body = ONE + ROW + p.pickled(p.empty_list(), p.mark(), row, p.appends())
     with pytest.raises(TensorError, match="view"):
         read(tar(PARTS | {"storages": body}))
@@ -404,7 +419,8 @@ def test_a_small_pickle_of_more_than_one_window() -> None:
 
 
 @pytest.mark.parametrize(
-    "pickle", [p.pickled(lt.reference(5)), p.pickled(p.number(5), p.binpersid()), p.pickled(p.text("x"), p.binpersid()), b""]
+    "pickle",
+    [p.pickled(lt.reference(5)), p.pickled(p.number(5), p.binpersid()), p.pickled(p.text("x"), p.binpersid()), b""],
 )
 def test_bad_references(pickle: bytes) -> None:
     with pytest.raises((TarError, PickleError)) as caught:

@@ -206,7 +206,12 @@ def test_every_type_as_safetensors_reads_it(tmp_path: Path) -> None:
 def test_what_safetensors_writes(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     safetensors = pytest.importorskip("safetensors.torch")
-    state = {"ä": torch.randn(3, 4), "b": torch.ones(2, dtype=torch.bfloat16), "c": torch.zeros(0, 3), "d": torch.tensor(5)}
+    state = {
+        "ä": torch.randn(3, 4),
+        "b": torch.ones(2, dtype=torch.bfloat16),
+        "c": torch.zeros(0, 3),
+        "d": torch.tensor(5),
+    }
     path = tmp_path / "a.safetensors"
     safetensors.save_file(state, path, metadata={"format": "pt", "ö": "x"})
     loaded = dotpt.load(path)

@@ -212,7 +212,22 @@ def test_links_are_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../one.safetensors", "/etc/passwd", "a/b.bin", "a\\b.bin", "..", ".", "", "C:x", "x\0", "\ud800", 3, None, ["a"], "x" * 300],
+    [
+        "../one.safetensors",
+        "/etc/passwd",
+        "a/b.bin",
+        "a\\b.bin",
+        "..",
+        ".",
+        "",
+        "C:x",
+        "x\0",
+        "\ud800",
+        3,
+        None,
+        ["a"],
+        "x" * 300,
+    ],
 )
 def test_names_outside_the_folder(good: Path, name: Any) -> None:
     with pytest.raises(ShardError, match="outside its folder"):
@@ -278,7 +293,12 @@ def test_a_name_of_something_else(good: Path) -> None:
 
 @pytest.mark.parametrize(
     ("body", "kind"),
-    [(b"", NotATorchFile), (b"hello", NotATorchFile), (FILES["two.bin"][:-3], TruncatedFile), (FILES["two.bin"] + b"x", ShardError)],
+    [
+        (b"", NotATorchFile),
+        (b"hello", NotATorchFile),
+        (FILES["two.bin"][:-3], TruncatedFile),
+        (FILES["two.bin"] + b"x", ShardError),
+    ],
 )
 def test_a_damaged_shard(good: Path, body: bytes, kind: type[DotptError]) -> None:
     (good / "two.bin").write_bytes(body)
@@ -327,7 +347,13 @@ def test_folders_of_other_kinds(tmp_path: Path) -> None:
     check(NotATorchFile, "This is a folder, not", "none lies in this folder")
     check(NotATorchFile, "This is a folder, not", "model.safetensors", "model.safetensors")
     check(NotATorchFile, "Hugging Face", "pytorch_model.bin", "config.json", "pytorch_model.bin")
-    check(UnsupportedError, r"distributed checkpoint folder.*torch\.distributed\.checkpoint", "dcp_to_torch", ".metadata", "__0_0.distcp")
+    check(
+        UnsupportedError,
+        r"distributed checkpoint folder.*torch\.distributed\.checkpoint",
+        "dcp_to_torch",
+        ".metadata",
+        "__0_0.distcp",
+    )
     check(UnsupportedError, "unpacked PyTorch file", "zip", "data.pkl", "version")
     check(NotATorchFile, "This is a folder, not", "none lies", "a.index.json")
 

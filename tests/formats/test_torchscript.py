@@ -1,4 +1,4 @@
-"""TorchScript archives without their code: tensors as `torch.jit.load(...).state_dict()` has them, and the rest inert."""
+"""TorchScript archives without their code: tensors as `torch.jit.load(f).state_dict()` has them, the rest inert."""
 
 from __future__ import annotations
 
@@ -52,7 +52,12 @@ def tensor(key: str, numel: int) -> bytes:
 def archive(**records: bytes) -> bytes:
     root = instance("Net", p.text("weight"), tensor("0", 2), p.text("training"), p.true())
     names = {"data_pkl": "data.pkl", "constants_pkl": "constants.pkl", "bytecode_pkl": "bytecode.pkl"}
-    parts = {"data.pkl": p.pickled(root), "data/0": b"\0\0\x80\x3f\0\0\0\x40", "constants.pkl": EMPTY, "version": b"3\n"}
+    parts = {
+        "data.pkl": p.pickled(root),
+        "data/0": b"\0\0\x80\x3f\0\0\0\x40",
+        "constants.pkl": EMPTY,
+        "version": b"3\n",
+    }
     return stored(parts | {names.get(name, name): body for name, body in records.items()})
 
 
@@ -166,7 +171,11 @@ def test_functions_of_the_script_pickler(name: str, argument: bytes, value: Any)
         return Machine(p.pickled(p.global_("torch.jit._pickle", name), *parts, b"R"), Context()).load()
 
     assert run(argument) == value
-    for bad in (p.empty_tuple(), p.stream(p.mark(), p.none(), p.none(), p.none(), p.tuple_()), p.stream(p.none(), p.tuple1())):
+    for bad in (
+        p.empty_tuple(),
+        p.stream(p.mark(), p.none(), p.none(), p.none(), p.tuple_()),
+        p.stream(p.none(), p.tuple1()),
+    ):
         with pytest.raises(PickleError):
             run(bad)
 
@@ -199,8 +208,10 @@ def jit_load(path: Path) -> Any:
         return torch.jit.load(path)
 
 
-NAMES = ("script", "script_half", "trace", "containers", "shared_script", "shared_trace", "shared_object", "types", "sparse",
-         "quantized", "frozen")  # fmt: skip
+NAMES = (
+    *("script", "script_half", "trace", "containers", "shared_script", "shared_trace", "shared_object"),
+    *("types", "sparse", "quantized", "frozen"),
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -208,16 +219,17 @@ def test_tensors_are_those_of_the_state_dict(name: str, written: dict[str, Path]
     torch = pytest.importorskip("torch")
     expected = jit_load(written[name]).state_dict()
     with dotpt.open(written[name]) as opened:
-        for key, tensor_ in expected.items():
+        for key, reference in expected.items():
+            wanted = reference
             found = opened[key].torch().detach()
-            assert found.dtype is tensor_.dtype, key
-            assert found.shape == tensor_.shape, key
+            assert found.dtype is wanted.dtype, key
+            assert found.shape == wanted.shape, key
             if found.layout is not torch.strided:
-                found, tensor_ = found.to_dense(), tensor_.to_dense()
+                found, wanted = found.to_dense(), wanted.to_dense()
             elif found.is_quantized:
-                assert found.qscheme() == tensor_.qscheme()
-                found, tensor_ = found.dequantize(), tensor_.dequantize()
-            assert torch.equal(bits(found), bits(tensor_)), key
+                assert found.qscheme() == wanted.qscheme()
+                found, wanted = found.dequantize(), wanted.dequantize()
+            assert torch.equal(bits(found), bits(wanted)), key
         more = [key for key in opened.tensors if key not in expected]
         assert more == {
             "containers": ["list_of_tensors.0", "list_of_tensors.1", "dict_of_tensors.k", "plain"],
@@ -268,7 +280,8 @@ def test_code_extra_files_and_globals(written: dict[str, Path]) -> None:
 @pytest.mark.parametrize("name", ["lite", "frozen_lite"])
 def test_the_lite_interpreter(name: str, written: dict[str, Path]) -> None:
     pytest.importorskip("torch")
-    with dotpt.open(written[name]) as opened, dotpt.open(written[{"lite": "script", "frozen_lite": "frozen"}[name]]) as plain:
+    twin = {"lite": "script", "frozen_lite": "frozen"}[name]
+    with dotpt.open(written[name]) as opened, dotpt.open(written[twin]) as plain:
         assert list(opened.tensors) == list(plain.tensors)
         assert all(opened[key].numpy().tolist() == plain[key].numpy().tolist() for key in plain)
         assert opened.contents.facts["bytecode_version"] == 8

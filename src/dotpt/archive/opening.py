@@ -37,6 +37,10 @@ def open_contents(
         if opened is not source:
             opened.close()
         raise
+    except MemoryError:
+        if opened is not source:
+            opened.close()
+        raise DotptError("There is not enough memory to read the file.", path=opened.name) from None
     except BaseException:
         if opened is not source:
             opened.close()

@@ -112,7 +112,9 @@ class Job:
     def finish(self) -> int:
         """Print the JSON document, if one is wanted, and give the exit code."""
         if self.args.json:
-            print_json({"schema": self.schema, "files": self._entries})
+            order = {given.name: place for place, given in enumerate(self.given)}
+            entries = sorted(self._entries, key=lambda entry: order[entry["file"]])
+            print_json({"schema": self.schema, "files": entries})
         return self.code
 
 

@@ -11,13 +11,13 @@ from dotpt.cli.select import Row, elements
 from dotpt.tensors.refs import StorageRef, TensorRef
 
 _COLUMNS = (
-    Column("File", "magenta", least=12, optional=True),
-    Column("Tensor", "", least=18),
+    Column("File", "magenta", least=10, optional=True),
+    Column("Tensor", "", least=16),
     Column("Shape", "cyan", least=12),
     Column("Type", "green", least=8),
     Column("Size", "", right=True),
     Column("Device", "yellow", optional=True),
-    Column("Notes", "dim", least=14, optional=True, tail=True),
+    Column("Notes", "dim", least=12, optional=True, tail=True),
 )
 
 

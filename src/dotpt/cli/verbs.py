@@ -25,9 +25,9 @@ class Verb:
 
 
 VERBS = {
-    "inspect": Verb("dotpt.cli.inspect", "what a file is, who wrote it, whether it is whole and safe, how to load it"),
+    "inspect": Verb("dotpt.cli.inspect", "what a file is, whether it is whole and safe, how to load it"),
     "ls": Verb("dotpt.cli.ls", "list the tensors: name, shape, type, size"),
-    "show": Verb("dotpt.cli.show", "values, statistics and a histogram of tensors; any other value in the file"),
+    "show": Verb("dotpt.cli.show", "values, statistics, histograms of tensors; any other value"),
     "verify": Verb("dotpt.cli.verify", "check every checksum and the structure of files"),
 }
 
@@ -39,7 +39,8 @@ The one tool for PyTorch's .pt and .pth files. It never runs what is in a file.
 Verbs:
 {verbs}
 
-FILE is a path, a folder of shards, a glob, an address (https://, s3://, ...) or - for standard input.
+FILE is a path, a folder of shards, a glob, an address (https://, s3://, ...)
+or - for standard input.
 
 Examples:
   dotpt inspect model.pt
@@ -47,7 +48,8 @@ Examples:
   dotpt show model.pt conv1.weight
   dotpt verify checkpoints/*.pt
 
-Exit codes: 0 fine; 1 a finding or damage; 2 a usage error, or a file that could not be read.
+Exit codes: 0 fine; 1 a finding or damage; 2 a usage error, or a file that
+could not be read.
 
   dotpt VERB --help   all about one verb
   dotpt --version     the version\

@@ -12,7 +12,7 @@ from dotpt.cli.options import FINDINGS, ArgumentError, add_files, add_shared, de
 from dotpt.cli.select import natural
 
 if TYPE_CHECKING:
-    from dotpt.archive.verify import Verification
+    from dotpt.archive.verification import Verification
     from dotpt.cli.screen import Part, Screen
 
 LIMIT = 20

@@ -137,6 +137,12 @@ class ZipContainer(Container):
         """First byte of each record's local header, and first byte after its descriptor, by position."""
         return self._headers, self._ends
 
+    def check_methods(self) -> None:
+        """Refuse compressed records, `Limits.deflated` apart: for the formats whose writers never compress."""
+        for index, method in enumerate(self._methods):
+            if method == DEFLATED:
+                self.record_at(index)
+
     # -- checks against the local headers -----------------------------------------------------------------------
 
     def check_layout(self) -> None:
@@ -354,6 +360,8 @@ class ZipContainer(Container):
         prefix = self.root + slash
         if self._raw_names and not slash:
             raise self._broken(rules.SecondRoot, "The records are not in a top folder, as torch puts them.", 0)
+        if self._raw_names and not self.root:
+            raise self._broken(rules.BadRecordName, "The record's name is an absolute path.", 0)
         if len(names) != max(len(self._raw_names), 1) or any(mark in text for mark in ("\\", "\0", "//")) or _dotted(text):
             self._report_bad_name()
         # All names at once: each begins with the prefix exactly when taking it off shortens all of them.

@@ -44,6 +44,7 @@ class Contents:
         metadata: what its author wrote beside the tensors (safetensors' ``__metadata__``, extra files).
         extra: parts beside the tree, by role (TorchScript: ``constants``, ``code``).
         notes: what a reader should know, one sentence each.
+        decoded: bytes of objects that its pickles gave, as `Limits.decoded_bytes` counts them.
     """
 
     format: str
@@ -55,6 +56,7 @@ class Contents:
     metadata: dict[str, Any] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    decoded: int = 0
     shards: list[Contents] = field(default_factory=list)
 
     @property

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from dotpt.formats.contents import ReadOptions
+from dotpt.pickling.context import Nested
 from dotpt.pickling.values import GlobalName
 
 
-def nested_reader(options: ReadOptions) -> Callable[[bytes], tuple[Any, list[GlobalName]]] | None:
+def nested_reader(options: ReadOptions) -> Nested | None:
     """The function that reads an embedded file, or None where they are embedded too deeply already."""
     if options.nested >= options.limits.nested_files:
         return None
 
-    def read(data: bytes) -> tuple[Any, list[GlobalName]]:
+    def read(data: bytes, room: int) -> tuple[Any, list[GlobalName], int]:
         from dotpt.formats import read_contents
         from dotpt.source.memory import BytesSource
 
-        contents = read_contents(BytesSource(data), replace(options, nested=options.nested + 1))
-        return contents.tree, contents.globals
+        limits = replace(options.limits, decoded_bytes=room)
+        contents = read_contents(BytesSource(data), replace(options, limits=limits, nested=options.nested + 1))
+        return contents.tree, contents.globals, contents.decoded
 
     return read

@@ -108,14 +108,15 @@ def _zip(source: Source, error: DotptError, options: ReadOptions) -> Partial:
     cut = isinstance(error, TruncatedFile)
     record = _find_pickle(source, options.limits)
     if record is None:
-        return Partial(cut=cut, records=list(scan_local_headers(_Head(source, min(source.size, MIB)), options.limits).whole))
+        head = _Head(source, min(source.size, MIB))
+        return Partial(cut=cut, records=list(scan_local_headers(head, options.limits).whole))
     data = Container(source, options.limits).content(record)
     context = Context(options.limits, nested_reader(options))
     machine = Machine(
         data, context, encoding=options.encoding, errors=options.errors, path=source.name, record=record.name
     )
     tree = machine.load()
-    own = {key: storage for key, storage in context.storages.items() if storage.container is None and not storage.view_of}
+    own = {key: s for key, s in context.storages.items() if s.container is None and not s.view_of}
     salvage = scan_local_headers(source, options.limits, sizes={f"data/{key}": s.nbytes for key, s in own.items()})
     container = SalvagedZip(source, options.limits, salvage)
     facts = _facts(container)
@@ -133,7 +134,7 @@ def _find_pickle(source: Source, limits: Limits) -> Record | None:
     while True:
         size = min(size, source.size)
         record = scan_local_headers(_Head(source, size), limits).whole.get("data.pkl")
-        if record is not None or size == source.size or source.remote and size >= _REMOTE_SEARCH:
+        if record is not None or size == source.size or (source.remote and size >= _REMOTE_SEARCH):
             return record
         size *= 8
 

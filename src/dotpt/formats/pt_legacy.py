@@ -60,7 +60,7 @@ def read(source: Source, options: ReadOptions, start: int = 0, *, partial: bool 
     facts = {"byteorder": "little", "protocol": PROTOCOL, "start": start, "end": container.end}
     if isinstance(system, dict):
         facts["system"] = {str(key): value for key, value in system.items() if type(value) in (int, bool, str)}
-    contents = Contents("legacy", tree, container, context.storages, stream.globals, facts)
+    contents = Contents("legacy", tree, container, context.storages, stream.globals, facts, decoded=stream.decoded)
     if context.module_sources:
         contents.extra["module_sources"] = context.module_sources
     return contents
@@ -70,7 +70,7 @@ def _bare_pickle(tree: Any, stream: _Stream, container: LegacyContainer, start: 
     """Any other pickle: ``pickle.dump`` of tensors embeds each storage as a legacy file of its own."""
     container.end = stream.position
     facts = {"byteorder": "little", "start": start, "end": stream.position}
-    contents = Contents("pickle", tree, container, {}, stream.globals, facts)
+    contents = Contents("pickle", tree, container, {}, stream.globals, facts, decoded=stream.decoded)
     contents.notes.append("This is a plain Python pickle, not written by torch.save: torch.load cannot open it.")
     return contents
 
@@ -90,6 +90,11 @@ class _Stream:
     def position(self) -> int:
         """The byte of the file after the last pickle."""
         return self._start + self._machine.position
+
+    @property
+    def decoded(self) -> int:
+        """Bytes of objects so far."""
+        return self._machine.limits.decoded_bytes - self._machine.room
 
     @property
     def globals(self) -> list[Any]:

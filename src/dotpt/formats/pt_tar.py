@@ -54,6 +54,7 @@ def read(source: Source, options: ReadOptions) -> Contents:
     tables = _Tables(container, context, options, little)
     tables.read_storages()
     tables.read_tensors()
+    context.storages = tables.storages  # only now: the machine keeps track of what each pickle adds to them
     tree, more = _whole(container, "pickle", context, options)
     globals_ = {(name.module, name.name): name for name in [*more, *tables.globals, *names]}
     facts: dict[str, Any] = {
@@ -121,6 +122,7 @@ class _Tables:
     def __init__(self, container: TarContainer, context: _TarContext, options: ReadOptions, little: bool) -> None:
         self.early: bool | None = None
         self.globals: list[GlobalName] = []
+        self.storages: dict[str, StorageRef] = {}
         self._container = container
         self._context = context
         self._options = options
@@ -236,7 +238,7 @@ class _Tables:
             raise stream.broken(f"Two objects of the tar have the key {key}, or it is no address.")
         self._context.objects[key] = value
         if type(value) is StorageRef:
-            self._context.storages[str(key)] = value
+            self.storages[str(key)] = value
 
     def _stream(self, member: str) -> TarStream:
         return TarStream(self._container, member, self._context, self._options, "<" if self._little else ">")

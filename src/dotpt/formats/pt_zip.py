@@ -1,7 +1,8 @@
 """The zip format of torch 1.4 to today: ``data.pkl`` and its storages ``data/0``, ``data/1``, ...
 
 Records beside them: ``version``, ``byteorder`` (since 2.1; before, little-endian is assumed, as torch does),
-``.format_version`` and ``.storage_alignment`` (since 2.7), ``.data/serialization_id`` (since 2.1).
+``.format_version`` and ``.storage_alignment`` (since 2.7), ``.data/serialization_id`` (since 2.1). Torch 1.4 called
+the storages ``tensors/KEY``; up to 1.6 the keys are addresses in memory.
 """
 
 from __future__ import annotations
@@ -37,10 +38,18 @@ def read(container: ZipContainer, options: ReadOptions) -> Contents:
         return torchscript.read(container, options, facts)
     context = Context(options.limits, nested_reader(options))
     tree, machine = decode(container, "data.pkl", context, options)
-    attach_storages(container, context.storages, "data/", facts["byteorder"])
+    attach_storages(container, context.storages, _storage_folder(container), facts["byteorder"])
     contents = Contents("zip", tree, container, context.storages, list(machine.globals.values()), facts)
+    contents.decoded = options.limits.decoded_bytes - machine.room
     contents.metadata = {name: None for name in container.names if name.startswith("extra/")}
     return contents
+
+
+def _storage_folder(container: ZipContainer) -> str:
+    """``data/``; torch 1.4, where the format was young, wrote ``tensors/``, which no torch since 1.5 reads."""
+    names = container.names
+    early = not any(name.startswith("data/") for name in names) and any(name.startswith("tensors/") for name in names)
+    return "tensors/" if early else "data/"
 
 
 def decode(container: ZipContainer, name: str, context: Context, options: ReadOptions) -> tuple[Any, Machine]:

@@ -13,7 +13,7 @@ from dotpt.pickling.machine import Machine, PickleCut
 from dotpt.pickling.values import GlobalName
 from dotpt.source.windows import Windows
 
-_FIRST_READ = 4096
+_FIRST_READ = 1 << 14
 
 
 class TarStream:
@@ -36,9 +36,11 @@ class TarStream:
         self._member = member
         self._path = container.source.name
         self._last = b""
+        self._window = record.offset  # where the machine's bytes lie
         self._machine = Machine(
             b"", context, encoding=options.encoding, errors=options.errors, path=self._path, record=member
         )
+        self._machine.fast = False  # a shortcut for many tensors in one pickle: here it would cost more than it saves
 
     @property
     def globals(self) -> list[GlobalName]:
@@ -57,24 +59,33 @@ class TarStream:
 
     def load(self) -> Any:
         """The next pickle's object, reading on as long as the pickle does not end."""
-        machine, length, room = self._machine, _FIRST_READ, self._machine.room
+        machine, room, begin = self._machine, self._machine.room, self.position
+        machine.position = begin - self._window
+        if not 0 <= machine.position < len(machine.data):
+            self._read_on(_FIRST_READ)
         while True:
-            length = min(length, self.left)
-            machine.data, machine.position, machine.room = bytes(self._windows.read(self.position, length)), 0, room
             try:
                 value = machine.load()
                 break
             except PickleCut:
-                if length == self.left or length > self._longest:
+                known = len(machine.data) - machine.position
+                if known >= self.left or known > self._longest:
                     raise
-                length *= 4
+                machine.room = room
+                self._read_on(max(4 * known, _FIRST_READ))
             except DotptError as error:
                 if error.offset is not None and error.record == self._member:
-                    error.offset += self.position - self._start
+                    error.offset += self._window - self._start
                 raise
-        self._last = machine.data[: machine.position]
-        self.position += machine.position
+        self.position = self._window + machine.position
+        self._last = machine.data[begin - self._window : machine.position]
         return value
+
+    def _read_on(self, length: int) -> None:
+        """Have the machine see the next ``length`` bytes, as far as the member has them."""
+        self._window = self.position
+        self._machine.data = bytes(self._windows.read(self.position, min(length, self.left)))
+        self._machine.position = 0
 
     def last_mentions(self, word: bytes) -> bool:
         """Whether the last pickle spells ``word``."""

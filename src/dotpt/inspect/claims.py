@@ -38,7 +38,9 @@ class Claim:
 
     def __str__(self) -> str:
         value = readable(self.value)
-        return value if self.certainty == "CONFIRMED" else f"{value} ({self.certainty.lower()}: {readable(self.because)})"
+        if self.certainty == "CONFIRMED":
+            return value
+        return f"{value} ({self.certainty.lower()}: {readable(self.because)})"
 
     def to_dict(self) -> dict[str, str]:
         """The claim as plain values."""

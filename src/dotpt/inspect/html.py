@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from dotpt.inspect.text import facts_of
 
 if TYPE_CHECKING:
     from dotpt.inspect.report import Report
+    from dotpt.tensors.refs import TensorRef
 
 _MOST_TENSORS = 50
 _MOST_PARTS = 30
@@ -38,7 +40,7 @@ def as_html(report: Report) -> str:
         ]
         pieces.append(_table([_head("part", "where", "value", "elements", "size"), *rows]))
     if report.archive is not None and report.archive.tensors:
-        pieces.append(_tensors(report))
+        pieces.append(_tensors(report.archive.tensors))
     if report.usage:
         lines = "\n".join(_text(line) for line in report.usage)
         pieces.append(f"<pre style='margin:6px 0'>{lines}</pre>")
@@ -46,9 +48,7 @@ def as_html(report: Report) -> str:
     return "".join(pieces) + "</div>"
 
 
-def _tensors(report: Report) -> str:
-    assert report.archive is not None
-    tensors = report.archive.tensors
+def _tensors(tensors: Mapping[str, TensorRef]) -> str:
     rows = [_head("tensor", "type", "shape", "size")]
     for name in list(tensors)[:_MOST_TENSORS]:
         ref = tensors[name]

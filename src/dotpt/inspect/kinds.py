@@ -14,7 +14,8 @@ from dotpt.tensors.refs import StorageRef, TensorRef
 if TYPE_CHECKING:
     from dotpt.archive.archive import Archive
 
-#: Every value that `kind_of` gives. The container (`Report.format`) and the library (`Report.framework`) are said apart.
+#: Every value that `kind_of` gives. The container (`Report.format`) and the library (`Report.framework`) are other
+#: questions, with answers of their own.
 KINDS = (
     "state dict",  # weights by parameter name: model.load_state_dict(...) takes it
     "checkpoint",  # a dictionary of weights with anything else: optimizer, epoch, configuration
@@ -148,9 +149,9 @@ def is_state_dict(value: Any) -> bool:
 
 def is_weight(value: Any) -> bool:
     """Whether a value is a tensor, or the packed parameters of a quantized layer, whose parts are."""
-    return type(value) is TensorRef or type(value) is tuple and bool(value) and all(
+    return type(value) is TensorRef or (type(value) is tuple and bool(value) and all(
         type(item) is TensorRef or item is None for item in value
-    )
+    ))
 
 
 def _is_parameter_name(name: str) -> bool:
@@ -181,15 +182,19 @@ def is_scaler(value: Any) -> bool:
 
 
 def is_rng(value: Any) -> bool:
-    """Whether a value is one state of a random generator, or a dictionary or list with nothing else in it."""
-    if type(value) is GeneratorState:
-        return True
+    """Whether a value is one state of a random generator, or a dictionary with nothing else in it."""
+    if not isinstance(value, dict):
+        return _is_rng_state(value)
+    if not 0 < len(value) <= _MOST_STATES:
+        return False
+    named = all((type(key) is str and is_rng_name(key)) or _is_rng_state(item) for key, item in value.items())
+    return named and any(_first_is_rng(item) for item in value.values())
+
+
+def _is_rng_state(value: Any) -> bool:
     if type(value) is TensorRef:
         return value.dtype.name == "uint8" and len(value.shape) == 1 and value.shape[0] in _RNG_BYTES
-    if isinstance(value, dict) and len(value) <= _MOST_STATES:
-        states = [item for key, item in value.items() if type(key) is str and is_rng_name(key) or is_rng(item)]
-        return any(_first_is_rng(item) for item in states) and len(states) == len(value)
-    return False
+    return type(value) is GeneratorState
 
 
 def _first_is_rng(value: Any) -> bool:
@@ -197,13 +202,15 @@ def _first_is_rng(value: Any) -> bool:
         value = value[0]
     if type(value) is not TensorRef:
         return type(value) is GeneratorState
-    return is_rng(value) or value.dtype.name == "uint8" and value.shape in {(size,) for size in _RNG_BYTES_SMALL}
+    small = value.dtype.name == "uint8" and value.shape in {(size,) for size in _RNG_BYTES_SMALL}
+    return small or _is_rng_state(value)
 
 
 def is_rng_name(name: str) -> bool:
     """Whether a key is one under which states of random generators are kept."""
     name = name.lower()
-    return "rng" in name.replace("-", "_").split("_") or "random" in name or name in ("torch", "cuda", "numpy", "python", "cpu")
+    known = name in ("torch", "cuda", "numpy", "python", "cpu")
+    return known or "random" in name or "rng" in name.replace("-", "_").split("_")
 
 
 def _is_plain(tree: Any) -> bool:

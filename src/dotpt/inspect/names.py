@@ -7,8 +7,8 @@ import re
 #: Keys that hold weights, in the order in which they are looked for: those of averaged weights first. The union of
 #: what timm, spandrel, Ultralytics, Lightning, PyTorch's tutorials and others search.
 WEIGHT_KEYS = (
-    "state_dict_ema", "model_ema", "ema", "ema_model_state_dict", "params_ema", "model_state_dict", "state_dict", "model",
-    "net", "params", "generator", "g_ema", "student", "teacher", "module", "weights",
+    "state_dict_ema", "model_ema", "ema", "ema_model_state_dict", "params_ema", "model_state_dict", "state_dict",
+    "model", "net", "params", "generator", "g_ema", "student", "teacher", "module", "weights",
 )  # fmt: skip
 
 # (role, words: any of which among the words of the key gives it). The first row that fits wins.
@@ -22,11 +22,11 @@ _WORDS: tuple[tuple[str, frozenset[str]], ...] = tuple(
         ("ema", "ema averaged swa"),
         ("loss", "loss losses"),
         ("loader", "loader dataloader sampler dataset datamodule"),
-        ("config", "args arguments config configs cfg hparams hyperparameters hyper_parameters arch architecture options opt"
-                   " kwargs dims settings argv name_of_model"),
-        ("metrics", "metric metrics acc accuracy score scores fitness psnr ssim f1 auc map miou iou results history log logs"
-                    " best val validation test wer cer bleu perplexity"),
-        ("progress", "epoch epochs step steps iter iters iteration iterations updates niter loops trainer_state progress"),
+        ("config", "args arguments config configs cfg hparams hyperparameters hyper_parameters arch architecture"
+                   " options opt kwargs dims settings argv"),
+        ("metrics", "metric metrics acc accuracy score scores fitness psnr ssim f1 auc map miou iou results history log"
+                    " logs best val validation test wer cer bleu perplexity"),
+        ("progress", "epoch epochs step steps iter iters iteration iterations updates niter loops progress"),
         ("about", "version date license licence docs git author time timestamp description commit meta metadata url"),
         ("code", "code source sources"),
         ("weights", "weights weight model models net network networks module params parameters state_dict generator"
@@ -36,8 +36,9 @@ _WORDS: tuple[tuple[str, frozenset[str]], ...] = tuple(
 _EXACT: dict[str, str] = {
     "state_dict_ema": "ema", "model_ema": "ema", "params_ema": "ema", "g_ema": "ema", "ema_model_state_dict": "ema",
     "hyper_parameters": "config", "hparams_name": "config", "hparams_type": "config", "trainer_state": "progress",
-    "model_args": "config", "model_config": "config", "train_args": "config", "init_args": "config", "model_name": "config",
+    "model_args": "config", "model_config": "config", "train_args": "config", "init_args": "config",
     "model_cfg": "config", "model_kwargs": "config", "model_params": "config", "model_type": "config",
+    "model_name": "config",
     "network_weights": "weights", "model_state_dict": "weights", "lr": "config", "learning_rate": "config",
     "classes": "config", "class_names": "config", "class_to_idx": "config", "num_classes": "config", "labels": "config",
     "vocab": "config", "tokenizer": "config", "lr_schedulers": "scheduler", "optimizer_states": "optimizer",

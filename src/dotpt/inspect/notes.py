@@ -28,12 +28,14 @@ def notes_on(archive: Archive, summary: TensorSummary) -> list[str]:
         notes.append("It is big-endian; dotpt turns every tensor round by its own type (torch leaves some unturned).")
     for layout, count in summary.layouts.items():
         words = _LAYOUTS.get(layout, f"are {layout.replace('_', ' ')}")
-        notes.append(f"{count:,} tensor{'s' if count != 1 else ''} {words if count != 1 else words.replace('are ', 'is ', 1)}.")
+        words = words if count != 1 else words.replace("are ", "is ", 1)
+        notes.append(f"{count:,} tensor{'s' if count != 1 else ''} {words}.")
     renamed = _saved_as(archive)
     if renamed:
         notes.append(f"It was saved under the name {readable(renamed)[:80]}, and renamed since.")
     if contents.container.source.wrapped:
-        notes.append(f"It is compressed as a whole ({contents.container.source.wrapped}); sizes are those of its content.")
+        wrapped = contents.container.source.wrapped
+        notes.append(f"It is compressed as a whole ({wrapped}); sizes are those of its content.")
     others = [device for device in summary.devices if device not in ("cpu", "meta")]
     if others:
         notes.append(f"Tensors were saved on {', '.join(map(readable, others[:4]))}; dotpt loads them to the CPU.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from dotpt.errors import readable
@@ -23,7 +24,7 @@ def plain(value: Any, depth: int = 4) -> Any:
     if type(value) is str:
         return value[:_LONGEST].encode("utf-8", "backslashreplace").decode()  # a lone surrogate is no JSON
     if type(value) is float:
-        return value if value == value and abs(value) != float("inf") else str(value)
+        return value if isfinite(value) else str(value)
     if isinstance(value, Mapping) and depth:
         return {str(plain(str(key))): plain(item, depth - 1) for key, item in list(value.items())[:_MOST_ITEMS]}
     if isinstance(value, (list, tuple)) and depth:

@@ -60,7 +60,7 @@ def prefixes_of(names: Iterable[str]) -> list[Prefix]:
     words: list[str] = []
     while rest:
         link = next(((prefix, who) for prefix, who in _WRAPPERS if all(name.startswith(prefix) for name in rest)), None)
-        if link is None or chain and link[0] in _PLAIN:
+        if link is None or (chain and link[0] in _PLAIN):
             break
         chain += link[0]
         words.append("torch's AveragedModel (EMA or SWA)" if averaged and not words else link[1])

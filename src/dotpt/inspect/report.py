@@ -10,14 +10,14 @@ from dotpt.container.zip import ZipContainer
 from dotpt.errors import DotptError
 from dotpt.formats.contents import ReadOptions
 from dotpt.inspect.claims import Claim, unknown
-from dotpt.inspect.damage import Damage, diagnose_damage
+from dotpt.inspect.content import children_of, value_at
 from dotpt.inspect.frameworks import framework_of
 from dotpt.inspect.kinds import is_weight, kind_of
 from dotpt.inspect.notes import notes_on
 from dotpt.inspect.optimizers import optimizer_of
 from dotpt.inspect.plain import plain
 from dotpt.inspect.prefixes import Prefix, prefixes_of
-from dotpt.inspect.roles import RolePart, children_of, roles_of, value_at, weights_part
+from dotpt.inspect.roles import RolePart, roles_of, weights_part
 from dotpt.inspect.safety import Safety, safety_of
 from dotpt.inspect.summary import Integrity, TensorSummary, integrity_of, summary_of
 from dotpt.inspect.usage import usage_of
@@ -28,6 +28,7 @@ from dotpt.source.base import Source
 
 if TYPE_CHECKING:
     from dotpt.archive.archive import Archive
+    from dotpt.inspect.damage import Damage
 
 SCHEMA = "dotpt.inspect/1"
 
@@ -188,6 +189,8 @@ def inspect(
                 contents.container.check_layout()
             return report_on(Archive(contents, options))
         except DotptError as error:
+            from dotpt.inspect.damage import diagnose_damage
+
             damage = diagnose_damage(opened, error, options)
             if damage is None:
                 raise
@@ -204,33 +207,31 @@ def report_on(archive: Archive) -> Report:
     containers = contents.containers
     parts = roles_of(archive)
     weights = weights_part(parts)
-    kind, safety, summary = kind_of(archive), safety_of(archive), summary_of(archive.tensors.values())
-    prefixes = [] if weights is None else prefixes_of(_weight_names(tree, weights))
-    devices = list(summary.devices)
-    usage = usage_of(archive.name, contents.format, kind, safety, parts, weights, prefixes, devices)
-    return Report(
+    summary = summary_of(archive.tensors.values())
+    report = Report(
         path=archive.name,
         size=sum({id(container.source): container.source.size for container in containers}.values()),
         format=contents.format,
-        kind=kind,
+        kind=kind_of(archive),
         framework=framework_of(archive),
         writer=writer_of(archive),
         byteorder=byteorder_of(archive),
         integrity=integrity_of(archive),
-        safety=safety,
+        safety=safety_of(archive),
         tensors=summary,
         roles=parts,
         weights=None if weights is None else weights.address,
         optimizer=_optimizer(tree, parts),
         waste=waste_of(archive, parts),
-        prefixes=prefixes,
+        prefixes=[] if weights is None else prefixes_of(_weight_names(tree, weights)),
         metadata=dict(contents.metadata),
         facts=dict(contents.facts),
-        usage=usage,
         notes=notes_on(archive, summary),
         wrapped=contents.container.source.wrapped,
         archive=archive,
     )
+    report.usage = usage_of(report)
+    return report
 
 
 def _damaged_report(source: Source, error: DotptError, damage: Damage, options: ReadOptions) -> Report:
@@ -238,7 +239,8 @@ def _damaged_report(source: Source, error: DotptError, damage: Damage, options: 
 
     if damage.contents is not None:
         report = report_on(Archive(damage.contents, options))
-        report.usage = [f"# {'the file is cut short' if damage.reason == 'cut' else 'the file is damaged'}: get it again"]
+        what = "cut short" if damage.reason == "cut" else "damaged"
+        report.usage = [f"# the file is {what}: get it again"]
     else:
         nothing = unknown("the file is damaged before its content begins")
         safety = Safety("undecided", "what it names could not be read")
@@ -260,6 +262,6 @@ def _weight_names(tree: Any, weights: RolePart) -> list[str]:
 
 def _optimizer(tree: Any, parts: list[RolePart]) -> Claim | None:
     for part in parts:
-        if part.role == "optimizer" and part.value is not None or part.role == "optimizer" and part.tensors:
+        if part.role == "optimizer" and (part.tensors or part.value is not None):
             return optimizer_of(value_at(tree, part.keys))
     return None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dotpt.inspect.claims import Claim, confirmed, inferred, unknown
+from dotpt.inspect.content import Keys, children_of, references_in, short_value
 from dotpt.inspect.kinds import is_module, is_optimizer, is_rng, is_scaler, is_scheduler, is_state_dict
 from dotpt.inspect.names import WEIGHT_KEYS, role_of_name
-from dotpt.pickling.tree import named_tensors
-from dotpt.pickling.values import InertObject
 from dotpt.tensors.refs import StorageRef, TensorRef
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ ROLES = (
     "progress", "code", "about", "other",
 )  # fmt: skip
 
-Keys = tuple[Any, ...]
-_UNBOUNDED = 1 << 30  # the tree has been walked once within the limits
 _MOST_PARTS = 64  # of one dictionary; the rest are counted together, so that a stranger cannot make it quadratic
 _DEEPEST = 3  # how far wrappers within wrappers are seen through
 
@@ -109,22 +105,6 @@ def weights_part(parts: Iterable[RolePart]) -> RolePart | None:
     return min(found, key=rank, default=None)
 
 
-def value_at(tree: Any, keys: Keys) -> Any:
-    """The value that a part's keys lead to; None if they lead nowhere."""
-    for key in keys:
-        tree = children_of(tree).get(key)
-    return tree
-
-
-def children_of(value: Any) -> dict[Any, Any]:
-    """The named parts of a dictionary, a namespace, or an object that is no module."""
-    if isinstance(value, dict):
-        return value
-    if type(value) is Namespace:
-        return vars(value)
-    return value.attributes if type(value) is InertObject else {}
-
-
 def parts_of(tree: Any) -> list[RolePart]:
     """The parts of an object."""
     return _Finder().parts(tree)
@@ -149,7 +129,7 @@ class _Counter:
             if place not in places:
                 places.add(place)
                 params += ref.numel
-            for piece in ref.strided_parts():
+            for piece in ref.strided_parts() if ref.parts else (ref,):
                 if piece.storage is not None:
                     size += self._new_bytes(piece.storage)
         return RolePart(role, ".".join(map(str, keys)), keys, count, params, size, value, claim)
@@ -172,6 +152,9 @@ def place_of(ref: TensorRef) -> tuple[Any, ...]:
 class _Finder:
     def __init__(self) -> None:
         self._counter = _Counter()
+        self._visited: set[int] = set()
+        self._found: dict[int, tuple[Any, list[Any]]] = {}
+        self._parts = 0
 
     def parts(self, tree: Any, keys: Keys = ()) -> list[RolePart]:
         whole = _by_structure(tree)
@@ -199,16 +182,24 @@ class _Finder:
 
     def _child(self, key: Any, value: Any, keys: Keys) -> list[RolePart]:
         keys = (*keys, key)
-        if len(keys) < _DEEPEST and _is_wrapper(value):
+        self._parts += 1
+        if len(keys) < _DEEPEST and self._parts <= _MOST_PARTS and _is_wrapper(value):
             return self.parts(value, keys)
-        claim = _role(key, value)
+        claim = _role(key, value, bool(self._references(value)))
         return [self._part(claim.value if claim.known else "other", keys, value, claim)]
 
+    def _references(self, value: Any) -> list[Any]:
+        """The tensors in a value; the same object under two names has them twice."""
+        known = self._found.get(id(value))
+        if known is None:
+            known = self._found[id(value)] = value, references_in(value, self._visited)
+        return known[1]
+
     def _part(self, role: str, keys: Keys, value: Any, claim: Claim, shown: Any = ...) -> RolePart:
-        refs: list[Any] = [ref for _, ref in named_tensors(value, _UNBOUNDED)]
-        if type(value) is StorageRef:
-            refs.append(value)
-        return self._counter.part(role, keys, refs, short_value(value) if shown is ... else shown, claim)
+        refs = self._references(value)
+        if shown is ...:
+            shown = None if refs else short_value(value)
+        return self._counter.part(role, keys, refs, shown, claim)
 
 
 def _by_structure(value: Any) -> Claim | None:
@@ -230,7 +221,7 @@ def _by_structure(value: Any) -> Claim | None:
     return None
 
 
-def _role(key: Any, value: Any) -> Claim:
+def _role(key: Any, value: Any, has_tensors: bool) -> Claim:
     """The role of a named part."""
     name = str(key)
     by_name = role_of_name(name)
@@ -243,7 +234,7 @@ def _role(key: Any, value: Any) -> Claim:
         if structure.value == "weights" and by_name in ("optimizer", "scheduler", "scaler", "rng"):
             return inferred(by_name, f"it is called {name[:60]}")
         return structure
-    if by_name in ("weights", "ema") and not (value is None or _has_tensors(value)):
+    if by_name in ("weights", "ema") and not (value is None or has_tensors):
         return unknown("its name and content do not tell")  # params: {"lr": 0.1}
     if by_name is not None:
         return inferred(by_name, f"it is called {name[:60]}")
@@ -274,27 +265,3 @@ def _direct_tensors(named: dict[Any, Any]) -> dict[Any, Any]:
         for key, value in named.items()
         if type(value) is TensorRef and not is_rng(value) and role_of_name(str(key)) in (None, "weights")
     }
-
-
-def _has_tensors(value: Any) -> bool:
-    return type(value) is StorageRef or any(True for _ in named_tensors(value, _UNBOUNDED))
-
-
-def short_value(value: Any) -> Any:
-    """A scalar as it is, a plain container as a few words, None for what only its tensors describe."""
-    if value is None or type(value) in (bool, int, float):
-        return value
-    if type(value) in (str, bytes):
-        return value[:200] if type(value) is str else f"{len(value):,} bytes"
-    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
-        scalar = value.item()
-        return scalar if type(scalar) in (bool, int, float) else str(scalar)[:200]
-    if isinstance(value, dict) or type(value) is Namespace:
-        named = children_of(value)
-        if _has_tensors(value):
-            return None
-        names = ", ".join(str(key)[:30] for key in list(named)[:4])
-        return f"{len(named):,} entries: {names}{', ...' if len(named) > 4 else ''}" if named else "empty"
-    if isinstance(value, (list, tuple)) and not _has_tensors(value):
-        return f"{len(value):,} items"
-    return f"a {value.type_name}" if type(value) is InertObject and not _has_tensors(value) else None

@@ -18,7 +18,8 @@ _ACCEPTED_MODULES = frozenset(("torch", "torch.cuda", "torch.sparse", "torch.cud
 _ACCEPTED = frozenset(
     "collections.OrderedDict collections.Counter _codecs.encode builtins.set builtins.complex builtins.bytearray"
     " __builtin__.set __builtin__.complex __builtin__.bytearray torch._tensor._rebuild_from_type_v2"
-    " torch.nn.parameter.Parameter torch.serialization._get_layout torch.storage.TypedStorage torch.storage.UntypedStorage"
+    " torch.nn.parameter.Parameter torch.serialization._get_layout torch.storage.TypedStorage"
+    " torch.storage.UntypedStorage"
     .split()
 )
 _NEWEST_PROTOCOL = 3  # weights_only knows the opcodes of no later one
@@ -56,8 +57,8 @@ class Safety:
 
     Attributes:
         verdict: ``harmless`` (only known types), ``unknown`` (names others), ``dangerous`` (names something that runs
-            code, programs or the like), ``code`` (TorchScript: holds a program, which dotpt does not run), ``undecided``
-            (a damaged file whose pickle could not be read).
+            code, programs or the like), ``code`` (TorchScript: holds a program, which dotpt does not run),
+            ``undecided`` (a damaged file whose pickle could not be read).
         words: one line for people.
         names: everything named, the worst first.
         weights_only: whether ``torch.load(weights_only=True)`` accepts what is named (False for containers it refuses).
@@ -118,7 +119,7 @@ def _verdict(names: list[Named]) -> tuple[str, str]:
     harmful = [name for name in unknown if name.harmful]
     if harmful:
         worst = harmful[0]
-        what = f"{readable(worst.name)[:80]}, which {worst.words}" if _is_verb(worst.words) else readable(worst.name)[:80]
+        what = readable(worst.name)[:80] + (f", which {worst.words}" if _is_verb(worst.words) else "")
         return "dangerous", f"DANGEROUS: names {what}; dotpt does not run it (unknown: {shown}{more})"
     return "unknown", f"names {len(unknown):,} unknown: {shown}{more}; dotpt does not run them"
 

@@ -155,7 +155,7 @@ def integrity_of(archive: Archive) -> Integrity:
     if archive.format in ("zip", "torchscript"):
         reasons.append("The directory obeys every rule, and every storage has the size that the pickle gives it.")
     elif archive.format in ("legacy", "tar"):
-        reasons.append("Every storage is there with the size that the pickle gives it, and nothing follows the last one.")
+        reasons.append("Every storage is there with the size that the pickle gives it; nothing follows the last one.")
     elif archive.format in ("safetensors", "sharded"):
         reasons.append("Every tensor that the header names lies within the file.")
     if checksums:

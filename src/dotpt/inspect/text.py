@@ -60,7 +60,8 @@ def line_of(part: RolePart) -> str:
 def _whole(report: Report) -> str:
     integrity = report.integrity
     if integrity.whole and integrity.checksums:
-        return f"{integrity.words}; {integrity.checksums:,} of {integrity.records:,} records have checksums, not compared here"
+        counts = f"{integrity.checksums:,} of {integrity.records:,}"
+        return f"{integrity.words}; {counts} records have checksums, not compared here"
     return readable(integrity.words)
 
 

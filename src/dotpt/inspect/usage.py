@@ -2,124 +2,116 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dotpt.inspect.claims import Claim
-from dotpt.inspect.prefixes import COUNTER, Prefix
-from dotpt.inspect.roles import RolePart
-from dotpt.inspect.safety import Safety
+from dotpt.inspect.prefixes import COUNTER
+from dotpt.inspect.roles import RolePart, weights_part
 
-_LONGEST = 80
+if TYPE_CHECKING:
+    from dotpt.inspect.report import Report
+
+_LONGEST_KEY = 80
+_MOST_LINES = 8
+_NAMES = {"state dict": "weights", "checkpoint": "checkpoint", "tensor": "tensor"}
+_ALL_TENSORS = "    tensors = {name: ref.torch() for name, ref in archive.tensors.items()}"
 
 
-def usage_of(
-    path: str,
-    format: str,  # noqa: A002 - as Report calls it
-    kind: Claim,
-    safety: Safety,
-    parts: Sequence[RolePart],
-    weights: RolePart | None,
-    prefixes: Sequence[Prefix],
-    devices: Sequence[str] = (),
-) -> list[str]:
-    """The lines that load the file.
+def usage_of(report: Report) -> list[str]:
+    """The lines that load the file of a report.
 
     With torch and ``weights_only=True`` where torch accepts the file, else with dotpt. Names from the file are
     written as Python literals, so that they are only text to whoever runs the lines.
     """
-    if kind.value.startswith("TorchScript"):
-        return _script(path)
-    if weights is not None and _is_module(weights):
-        return _module(path, safety, weights.address)
-    lines, name = _load(path, format, kind, safety, devices)
-    if weights is None:
-        return lines
-    held = name + "".join(f"[{_literal(key)}]" for key in weights.keys)
+    path, weights = _text(report.path), weights_part(report.roles)
+    if report.kind.value.startswith("TorchScript"):
+        return [
+            "import dotpt",
+            f"with dotpt.open({path}) as archive:  # its tensors, without its program",
+            _ALL_TENSORS,
+            f"# or, if you trust it: torch.jit.load({path})  runs its program",
+        ]
+    if weights is not None and weights.claim.because.startswith("it is a module"):
+        return _module(report, weights, path)
+    name = _NAMES.get(report.kind.value, "loaded")
+    lines = _load(report, name, path)
+    if weights is not None:
+        lines += _load_weights(report, weights, name)
+        lines += _others(report, weights, name)
+    return lines
+
+
+def _load(report: Report, name: str, path: str) -> list[str]:
+    if report.format == "safetensors":
+        return ["from safetensors.torch import load_file", f"{name} = load_file({path})"]
+    if report.safety.weights_only:
+        elsewhere = any(device not in ("cpu", "meta") for device in report.tensors.devices)
+        place = ', map_location="cpu"' if elsewhere else ""
+        return ["import torch", f"{name} = torch.load({path}{place}, weights_only=True)"]
+    if report.safety.unknown:
+        return ["import dotpt", f'{name} = dotpt.load({path}, unknown="inert")  # unknown classes stay inert records']
+    return ["import dotpt", f"{name} = dotpt.load({path})"]
+
+
+def _load_weights(report: Report, weights: RolePart, name: str) -> list[str]:
+    lines = []
+    held = _held(name, weights)
     if weights.keys and weights.role == "ema":
         lines.append(f"weights = {held}  # the averaged weights")
         held = "weights"
-    if not weights.keys and len(parts) > 1:
+    if not weights.keys and len(report.roles) > 1:  # weights that lie beside an epoch, say
         lines.append(f"weights = {{key: value for key, value in {held}.items() if hasattr(value, 'shape')}}")
         held = "weights"
-    for prefix in prefixes:
+    for prefix in report.prefixes:
         if prefix.certain:
             which = f" if key != {COUNTER!r}" if "AveragedModel" in prefix.words else ""
+            lines.append(f"# the names begin with {prefix.prefix} (from {prefix.words}), which a plain model's do not")
             strip = f"{{key.removeprefix({prefix.prefix!r}): value for key, value in {held}.items(){which}}}"
-            lines.append(f"weights = {strip}  # from {prefix.words}")
+            lines.append(f"weights = {strip}")
             held = "weights"
-    lines.append(f"model.load_state_dict({held})")
-    lines += _others(name, parts, weights)
-    return lines
+        else:
+            lines.append(f"# take {prefix.prefix!r} off the names (key.removeprefix) if your model's do not begin with it")
+    return [*lines, f"model.load_state_dict({held})"]
 
 
-def _load(path: str, format: str, kind: Claim, safety: Safety, devices: Sequence[str]) -> tuple[list[str], str]:  # noqa: A002
-    name = {"state dict": "weights", "checkpoint": "checkpoint", "tensor": "tensor"}.get(kind.value, "loaded")
-    if format == "safetensors":
-        return ["from safetensors.torch import load_file", f"{name} = load_file({_literal(path)})"], name
-    if safety.weights_only:
-        place = ', map_location="cpu"' if any(device not in ("cpu", "meta") for device in devices) else ""
-        return ["import torch", f"{name} = torch.load({_literal(path)}{place}, weights_only=True)"], name
-    lines = ["import dotpt"]
-    if safety.unknown:
-        lines.append(f'{name} = dotpt.load({_literal(path)}, unknown="inert")  # its unknown classes stay inert records')
-    else:
-        lines.append(f"{name} = dotpt.load({_literal(path)})")
-    return lines, name
-
-
-def _module(path: str, safety: Safety, address: str) -> list[str]:
-    chosen = f" if name.startswith({_literal(address + '.')})" if address else ""
+def _module(report: Report, weights: RolePart, path: str) -> list[str]:
+    chosen = f" if name.startswith({_text(weights.address + '.')})" if weights.address else ""
     lines = [
         "import dotpt",
-        f"with dotpt.open({_literal(path)}) as archive:  # the module's weights by name, without its code",
+        f"with dotpt.open({path}) as archive:  # the module's weights by name, without its code",
         f"    weights = {{name: ref.torch() for name, ref in archive.tensors.items(){chosen}}}",
     ]
-    if safety.verdict != "dangerous":
-        lines.append(f"# or, if you trust it and have its classes: torch.load({_literal(path)}, weights_only=False)")
+    if report.safety.verdict != "dangerous":
+        lines.append(f"# or, if you trust it and have its classes: torch.load({path}, weights_only=False)")
     return lines
 
 
-def _script(path: str) -> list[str]:
-    return [
-        "import dotpt",
-        f"with dotpt.open({_literal(path)}) as archive:  # its tensors, without its program",
-        "    tensors = {name: ref.torch() for name, ref in archive.tensors.items()}",
-        f"# or, if you trust it: torch.jit.load({_literal(path)})  runs its program",
-    ]
-
-
-def _others(name: str, parts: Sequence[RolePart], weights: RolePart) -> list[str]:
+def _others(report: Report, weights: RolePart, name: str) -> list[str]:
     """What resuming needs besides the weights."""
     lines = []
-    for part in parts:
-        if not part.keys or len(part.keys) > 2:
+    for part in report.roles:
+        if not part.keys:
             continue
-        held = name + "".join(f"[{_literal(key)}]" for key in part.keys)
-        if part.role in ("optimizer", "scheduler", "scaler") and part.value != "empty" and _is_present(part):
-            lists = type(part.value) is str and part.value.endswith(" items") or part.keys[-1] in (
-                "optimizer_states",
-                "lr_schedulers",
-            )
-            lines.append(f"{part.role}.load_state_dict({held}{'[0]' if lists else ''})")
+        if part.role in ("optimizer", "scheduler", "scaler") and part.claim.because.startswith("it has"):
+            first = "[0]" if part.keys[-1] in ("optimizer_states", "lr_schedulers") else ""
+            lines.append(f"{part.role}.load_state_dict({_held(name, part)}{first})")
         elif part.role == "progress" and type(part.value) in (int, float) and part.keys[-1] == "epoch":
-            lines.append(f"epoch = {held}  # {part.value}")
+            lines.append(f"epoch = {_held(name, part)}  # {part.value}")
         elif part.role in ("weights", "ema") and part.tensors and part.keys != weights.keys:
-            lines.append(f"# also weights: {held}")
-    return lines[:8]
+            lines.append(f"# also weights: {_held(name, part)}")
+    return lines[:_MOST_LINES]
 
 
-def _is_present(part: RolePart) -> bool:
-    return bool(part.tensors) or type(part.value) is str
+def _held(name: str, part: RolePart) -> str:
+    """The expression for a part of what was loaded as ``name``."""
+    return name + "".join(f"[{_key(key)}]" for key in part.keys)
 
 
-def _is_module(part: RolePart) -> bool:
-    return part.claim.because.startswith("it is a module")
+def _key(key: Any) -> str:
+    """A key from the file as a Python literal; never code."""
+    if type(key) is str and len(key) <= _LONGEST_KEY:
+        return _text(key)
+    return repr(key) if type(key) in (int, bool) or key is None else "..."
 
 
-def _literal(value: Any) -> str:
-    """A name from the file as a Python literal; never code."""
-    if type(value) in (str, int, bool) or value is None:
-        text = ascii(value) if type(value) is str and not value.isprintable() else repr(value)
-        return text if len(text) <= _LONGEST or type(value) is not str else "..."
-    return "..."
+def _text(value: str) -> str:
+    return repr(value) if value.isprintable() else ascii(value)

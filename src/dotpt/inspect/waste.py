@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dotpt.container.zip import ZipContainer
 from dotpt.errors import readable
 from dotpt.inspect.claims import Certainty
-from dotpt.inspect.sizes import size_text
 from dotpt.inspect.roles import RolePart
+from dotpt.inspect.sizes import size_text
 from dotpt.pickling.tree import transform
 from dotpt.tensors.refs import StorageRef, TensorRef
 

@@ -231,9 +231,10 @@ def _set_attributes(vocabulary: Vocabulary, target: Any, state: Any) -> bool:
     """Attributes of an ordered dictionary (a state dict's ``_metadata``) or of a namespace."""
     if type(state) is tuple and len(state) == 2 and state[0] is not None:
         state = state[0]
-    if type(state) not in (dict, OrderedDict) or any(type(key) is not str for key in state):
+    # bytes: the names that Python 2 wrote, where its texts are kept as bytes; Python and torch set them so too
+    if type(state) not in (dict, OrderedDict) or any(type(key) not in (str, bytes) for key in state):
         return False
-    if any(hasattr(type(target), key) for key in state):
+    if any(type(key) is str and hasattr(type(target), key) for key in state):
         # an attribute "items" would stand before the method of that name, and hide what is in the dictionary
         raise PickleError("The pickle sets an attribute that would replace a method.")
     target.__dict__.update(state)

@@ -28,6 +28,7 @@ from dotpt.tensors.refs import StorageRef, TensorRef
 
 Args = tuple[Any, ...]
 _UTILS = "torch._utils"
+_EMBEDDED = 1 << 14  # bytes that an embedded file counts at least: opening one takes time
 _QUANTIZERS = ("per_tensor_affine", "per_channel_affine", "per_channel_affine_float_qparams", "per_tensor_symmetric",
                "per_channel_symmetric")  # fmt: skip
 _LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged", "_mkldnn")
@@ -309,12 +310,20 @@ def _channel_values(part: Any, channels: int) -> Any:
     raise TensorError("A quantized tensor has not one scale and zero point for each channel.", expected=channels)
 
 
+def _compact(part: TensorRef) -> None:
+    """Each component has its own numbers: an expanded tensor would stand for millions of them."""
+    if part.numel > part.extent:
+        raise TensorError("The sizes of a nested tensor's components are an expanded tensor.", key=part.storage_key)
+
+
 def _nested(vocabulary: Vocabulary, args: Args) -> TensorRef:
     """(buffer, sizes, strides, storage offsets)."""
     name = "torch._utils._rebuild_nested_tensor"
     if len(args) != 4:
         raise bad(name)
     parts = {role: _strided(p, name) for role, p in zip(("buffer", "sizes", "strides", "offsets"), args, strict=True)}
+    for role in ("sizes", "strides", "offsets"):
+        _compact(parts[role])
     count = parts["sizes"].shape[:1]
     dims = parts["sizes"].shape[1] + 1 if len(parts["sizes"].shape) == 2 else 1
     return _composite("nested", parts["buffer"].dtype, count + (-1,) * (dims - 1), parts)
@@ -327,6 +336,8 @@ def _jagged(vocabulary: Vocabulary, args: Args) -> TensorRef:
     if not isinstance(state, dict) or not {"values", "offsets"} <= state.keys():
         raise bad(name)
     parts = {role: _strided(state[role], name) for role in ("values", "offsets", "lengths") if state.get(role) is not None}
+    for role in parts.keys() - {"values"}:
+        _compact(parts[role])
     ragged = state.get("_ragged_idx", 1)
     values, batch = parts["values"].shape, max(parts["offsets"].numel - 1, 0)
     if type(ragged) is not int or not 1 <= ragged <= len(values):
@@ -396,9 +407,10 @@ def _range_record(vocabulary: Vocabulary, args: Args) -> InertObject:
 
 
 def _layout(vocabulary: Vocabulary, args: Args) -> Symbol:
-    if len(args) != 1 or type(args[0]) is not str or args[0].removeprefix("torch.") not in _LAYOUTS:
+    name = _text(args[0]).removeprefix("torch.") if len(args) == 1 else ""
+    if name not in _LAYOUTS:
         raise bad("torch.serialization._get_layout")
-    return Symbol(args[0].removeprefix("torch."))
+    return Symbol(name)
 
 
 def _size(vocabulary: Vocabulary, args: Args) -> Size:
@@ -407,12 +419,20 @@ def _size(vocabulary: Vocabulary, args: Args) -> Size:
     return Size(vocabulary.context.bounds.sizes(args[0], "size") if args else ())
 
 
+def _text(value: Any) -> str:
+    """A name: a text, or what Python 2 wrote for one where its texts are kept as bytes."""
+    if type(value) is bytes and value.isascii():
+        return value.decode("ascii")
+    return value if type(value) is str else ""
+
+
 def _device(vocabulary: Vocabulary, args: Args) -> Device:
-    if not 1 <= len(args) <= 2 or type(args[0]) is not str or any(type(arg) is not int for arg in args[1:]):
+    name = _text(args[0]) if 1 <= len(args) <= 2 else ""
+    if not name or any(type(arg) is not int for arg in args[1:]):
         raise bad("torch.device")
     if len(args) == 2:
-        return Device(args[0], args[1])
-    kind, colon, index = args[0].partition(":")
+        return Device(name, args[1])
+    kind, colon, index = name.partition(":")
     if colon and not (index.isascii() and index.isdigit() and len(index) < 6):
         raise bad("torch.device")
     return Device(kind, int(index) if colon else None)
@@ -448,9 +468,13 @@ def _embedded(vocabulary: Vocabulary, args: Args) -> Any:
     if len(args) != 1 or type(args[0]) is not bytes:
         raise bad("torch.storage._load_from_bytes")
     if vocabulary.context.nested is None:
-        raise PickleError("Torch files are embedded too deeply in each other.")
-    tree, names = vocabulary.context.nested(args[0])
-    vocabulary.context.embedded += names
+        allowed = vocabulary.context.limits.nested_files
+        raise LimitExceeded("nested_files", allowed + 1, allowed)
+    context = vocabulary.context
+    context.charge(_EMBEDDED)
+    tree, names, decoded = context.nested(args[0], context.room())
+    context.charge(decoded)
+    context.embedded += names
     return tree
 
 

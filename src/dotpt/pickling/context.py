@@ -12,22 +12,34 @@ from dotpt.tensors.bounds import MAX_INT64, Bounds
 from dotpt.tensors.refs import StorageRef
 
 
+# Reads an embedded file within a number of decoded bytes: its object, what it names, the bytes decoded.
+Nested = Callable[[bytes, int], tuple[Any, list[GlobalName], int]]
+
+
 class Context:
     """The storages that a pickle names, gathered while it is decoded.
 
     Args:
-        nested: reads a whole torch file that is embedded as bytes (`torch.storage._load_from_bytes`), and says
-            what that names.
+        nested: reads a whole torch file that is embedded as bytes (`torch.storage._load_from_bytes`).
     """
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS, nested: Callable[[bytes], tuple[Any, list[GlobalName]]] | None = None) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, nested: Nested | None = None) -> None:
         self.limits = limits
         self.bounds = Bounds(limits)
         self.nested = nested
         self.storages: dict[str, StorageRef] = {}
+        self.unbind()
         self.embedded: list[GlobalName] = []  # what the files embedded in the pickle name
         # source texts of module classes, which torch below 1.6 wrote beside the pickle
         self.module_sources: dict[str, str] = {}
+
+    def bind(self, charge: Callable[[int], None], room: Callable[[], int]) -> None:
+        """Take the budget of the machine that decodes: an embedded file spends from it."""
+        self.charge, self.room = charge, room
+
+    def unbind(self) -> None:
+        """Let that machine go."""
+        self.charge, self.room = _free, lambda: 0
 
     def storage(self, kind: StorageClass, key: str, location: str, numel: int) -> StorageRef:
         """The storage ``key``, made on first sight; every later mention must agree with the first."""
@@ -83,6 +95,10 @@ class Context:
         if type(source) is str:
             self.module_sources[str(cls)] = source
         return cls
+
+
+def _free(size: int) -> None:
+    """Outside a machine nothing is accounted for."""
 
 
 def _text(value: Any) -> str:

@@ -24,6 +24,7 @@ _SPREAD = (
 )  # fmt: skip
 _COUNTED = (int, float, complex, range, date, datetime, time, timedelta)
 _HASH_PRIME = (1 << 61) - 1  # integers below it have a hash of their own
+_LONG = 1 << 10  # bytes of a text that is cheap to compare
 _REMEMBERED = 120  # bytes that remembering one hash takes, about
 
 
@@ -45,6 +46,7 @@ class KeyGuard:
         self._limits = limits
         self._hashes: dict[int, _Hashes] = {}
         self._comparisons = 0
+        self._parts = 0
 
     def check(self, container: object | None, keys: Iterable[Any]) -> int:
         """Raise unless every key can be hashed, and found again, in bounded time.
@@ -64,7 +66,11 @@ class KeyGuard:
         for key in keys:
             kind = type(key)
             if kind is str or kind is int and -_HASH_PRIME < key < _HASH_PRIME:
+                if kind is str and len(key) > _LONG:
+                    self._spend(len(key) // 64)
                 continue
+            if kind is bytes and len(key) > _LONG:
+                self._spend(len(key) // 64)
             if kind in _NESTED:
                 self._check_nesting(key)
             elif kind not in _SPREAD and kind not in _COUNTED and not isinstance(key, PurePath) and not _numpy_scalar(kind):
@@ -87,6 +93,7 @@ class KeyGuard:
                 raise LimitExceeded("key_nesting", depth, self._limits.key_nesting)
             deeper: list[Any] = []
             for item in level:
+                self._spend(len(item))
                 for part in item:
                     if type(part) in _NESTED:
                         deeper.append(part)
@@ -96,6 +103,12 @@ class KeyGuard:
             if seen > 1 << 12:  # one tuple, met over and over: hashing visits every path
                 raise LimitExceeded("key_nesting", seen, 1 << 12)
             level = deeper
+
+    def _spend(self, parts: int) -> None:
+        """Account for the members that hashing or comparing a key visits."""
+        self._parts += parts
+        if self._parts > self._limits.key_parts:
+            raise LimitExceeded("key_parts", self._parts, self._limits.key_parts)
 
     def _count(self, hashes: _Hashes, hashed: int) -> None:
         if hashed not in hashes.seen:
@@ -110,4 +123,4 @@ class KeyGuard:
 
 
 def _numpy_scalar(kind: type) -> bool:
-    return kind.__module__ == "numpy" and hasattr(kind, "dtype") and kind.__name__ != "ndarray" and kind.__hash__ is not None
+    return kind.__module__ == "numpy" and hasattr(kind, "dtype") and kind.__name__ not in ("ndarray", "void") and kind.__hash__ is not None

@@ -199,7 +199,7 @@ def named_tensors(tree: Any, nesting: int, room: int = DEFAULT_LIMITS.decoded_by
     """(address, tensor reference) of every place of the tree that holds one, in the order of the file.
 
     An address is the keys on the way, joined by dots; attributes of inert objects count as keys. All of them
-    together may have ``room`` characters: long keys, deeply nested, would fill the memory.
+    together may take ``room`` bytes: long keys, deeply nested, would fill the memory.
     """
     left = room
     level: list[tuple[str, Any, int]] = [("", tree, 1)]
@@ -219,7 +219,7 @@ def named_tensors(tree: Any, nesting: int, room: int = DEFAULT_LIMITS.decoded_by
             kind = type(child)
             if kind is TensorRef or kind in _CONTAINERS or kind not in ATOMS and getattr(child, "dtype", None) == object:
                 found.append((f"{address}.{key}" if address else str(key), child, depth + 1))
-                left -= len(found[-1][0])
+                left -= len(found[-1][0]) + (400 if kind is TensorRef else 0)
                 if left < 0:
                     raise LimitExceeded("decoded_bytes", room - left, room)
         level.extend(reversed(found))

@@ -79,7 +79,7 @@ class _Checking:
         self._done = 0
 
     def run(self, threads: int | None) -> Checked:
-        waiting = [*self._packed, *reversed(self._pieces)]
+        waiting: list[_Piece | int] = [*self._packed, *reversed(self._pieces)]
         failures: list[BaseException] = []
 
         def work(report: bool) -> None:
@@ -154,7 +154,7 @@ class _Checking:
         """Inflate a record piece by piece, and never more of it than the directory states."""
         record = self._records[number]
         too_large = record.size > self._limits.inflated_bytes
-        if too_large or record.size > MIB and record.size > record.stored * self._limits.inflate_ratio:
+        if too_large or (record.size > MIB and record.size > record.stored * self._limits.inflate_ratio):
             return UNREADABLE
         decoder = zlib.decompressobj(-zlib.MAX_WBITS)
         position, end = record.offset, record.offset + record.stored

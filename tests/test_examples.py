@@ -1,0 +1,40 @@
+"""Every example in the docs and docstrings is run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from importlib.util import find_spec
+from pathlib import Path
+
+import dotpt
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(dotpt.__path__, "dotpt.")
+    if module.name not in ("dotpt.__main__", "dotpt.archive.torch_backend")
+)
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_of_docstrings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert doctest.testmod(importlib.import_module(name), optionflags=FLAGS).failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_of_pages(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks fenced as ``pycon`` are run, one session a page; a page that needs torch says so in its first lines."""
+    monkeypatch.chdir(ROOT)
+    text = page.read_text()
+    if "<!-- needs torch -->" in text and find_spec("torch") is None:
+        pytest.skip("the page's examples need torch")
+    code = "\n".join(re.findall(r"```pycon\n(.*?)```", text, re.DOTALL))
+    test = doctest.DocTestParser().get_doctest(code, {"dotpt": dotpt}, page.name, str(page), 0)
+    assert doctest.DocTestRunner(optionflags=FLAGS).run(test).failed == 0

@@ -17,7 +17,8 @@ from run to run; everything else is the same.
 
 Facts of a tensor: shape, stride, offset (in elements), dtype, requires_grad, storage (tensors with one number share one)
 and the SHA-256 of its values in row-major order, little-endian; of a sparse tensor the same of its parts; of a quantized
-one those of its integers, with its scales and zero points.
+one those of its integers, with its scales and zero points. A quantized model's scripts are said to hold a weight and a
+bias, wherever they lie.
 """
 
 from __future__ import absolute_import, division, print_function
@@ -391,6 +392,11 @@ def raw_bytes(tensor):
     """The values in row-major order, little-endian."""
     tensor = tensor.detach()
     name = str(tensor.dtype).split(".")[-1]
+    if name in ("quint4x2", "quint2x4"):  # several share a byte, the first in its lowest bits
+        bits = int(name[5])
+        numbers = [round(value / tensor.q_scale()) + tensor.q_zero_point() for value in tensor.dequantize().view(-1).tolist()]
+        rows = [numbers[at : at + 8 // bits] for at in range(0, len(numbers), 8 // bits)]
+        return bytes(bytearray(sum(number << bits * at for at, number in enumerate(row)) for row in rows))
     if name in QUANTIZED:
         return tensor.int_repr().contiguous().numpy().tobytes()
     if name == "bfloat16":  # the upper half of a float32
@@ -501,10 +507,10 @@ def script_facts(script):
 
 
 def packed_facts():
-    """What the index says of the scripted quantized model: the state of the object that packs its weight and bias."""
+    """What the index says of the scripted quantized model: its weight and bias lie where each version packs them."""
     layer, storages = quantized_model()[0], {}
-    parts = [layer.weight(), layer.bias() if callable(layer.bias) else layer.bias]
-    tensors = OrderedDict(("0._packed_params.state.%d" % at, described(part, storages)) for at, part in enumerate(parts))
+    parts = [("weight", layer.weight()), ("bias", layer.bias() if callable(layer.bias) else layer.bias)]
+    tensors = OrderedDict((name, described(part, storages)) for name, part in parts)
     for facts in tensors.values():
         facts.pop("parameter", None)
     return OrderedDict([("module", True), ("tensors", tensors), ("plain", {})])

@@ -69,7 +69,8 @@ def test_weights_of_no_known_name_are_told_by_their_shape() -> None:
 
 
 def test_several_networks() -> None:
-    found = roles({"modelA_state_dict": weights(), "modelB_state_dict": weights(), "nets": {"a": weights(), "b": weights()}})
+    pair = {"a": weights(), "b": weights()}
+    found = roles({"modelA_state_dict": weights(), "modelB_state_dict": weights(), "nets": pair})
     assert {part.role for part in found.values()} == {"weights"}
     assert found["nets"].tensors == 4
 
@@ -100,8 +101,8 @@ def test_roles_by_name() -> None:
     }  # fmt: skip
     found = {address: part.role for address, part in roles(tree).items()}
     assert found == {
-        "model": "weights", "optimizer": "optimizer", "lr_scheduler": "scheduler", "epoch": "progress", "scaler": "scaler",
-        "args": "config", "rng_state": "rng", "best_acc1": "metrics", "train_loss": "loss", "version": "about",
+        "model": "weights", "optimizer": "optimizer", "lr_scheduler": "scheduler", "epoch": "progress",
+        "scaler": "scaler", "args": "config", "rng_state": "rng", "best_acc1": "metrics", "train_loss": "loss", "version": "about",
         "sampler": "loader", "whatever": "other",
     }  # fmt: skip
     assert roles(tree)["best_acc1"].value == 71.5

@@ -102,6 +102,7 @@ class TestFaultyDisk:
 
         with opened(file) as source:
             monkeypatch.setattr(os, "preadv", fail)
+            monkeypatch.setattr(os, "pread", fail)
             with pytest.raises(errors.SourceError, match="Input/output error") as caught:
                 source.read(3, 100)
         assert caught.value.errno == errno.EIO

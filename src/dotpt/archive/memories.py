@@ -9,6 +9,7 @@ from typing import Any
 from dotpt.container.record import Container, Extents
 from dotpt.errors import TensorError, UsageError
 from dotpt.formats.contents import Contents
+from dotpt.limits import Limits
 from dotpt.tensors.dtypes import DType
 from dotpt.tensors.memory import Memory, allocate
 from dotpt.tensors.reading import Progress, read_records, verify_in_place
@@ -24,6 +25,11 @@ class Memories:
         self._swapped: dict[StorageRef, int] = {}
         self._maps: dict[Container, mmap] = {}
         self._mapped, self._verify = False, True
+
+    @property
+    def limits(self) -> Limits:
+        """What the file may ask for."""
+        return self._contents.container.limits
 
     def fetch(
         self,

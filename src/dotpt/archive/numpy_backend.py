@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dotpt.archive.memories import Memories
-from dotpt.errors import TensorError
+from dotpt.errors import LimitExceeded, TensorError
 from dotpt.pickling.tree import settle
 from dotpt.pickling.values import Size
 from dotpt.tensors.arrays import Array, MetaArray, NestedArray, QuantizedArray, SparseArray, strided_array
@@ -23,6 +23,8 @@ class NumpyBackend:
     def __init__(self, memories: Memories) -> None:
         self._memories = memories
         self._made: dict[TensorRef, Any] = {}
+        self._copied: set[StorageRef] = set()
+        self._room = memories.limits.expanded_bytes
 
     def leaf(self, value: Any) -> Any:
         """What a leaf becomes. One reference gives one array, wherever it appears."""
@@ -65,6 +67,8 @@ class NumpyBackend:
             if array is not None:
                 return array
             return np.empty(ref.shape, ref.dtype.to_numpy()) if ref.flavor == "old" else MetaArray(ref.shape, ref.dtype)
+        if ref.dtype.name == "complex32" or extra.get("conj") or extra.get("neg"):
+            self._count_copy(ref, ref.storage)
         array = strided_array(ref, self._memories.of(ref.storage, ref.dtype))
         if "scheme" not in extra:
             return array
@@ -72,6 +76,15 @@ class NumpyBackend:
             return QuantizedArray(array, extra["scale"], extra["zero_point"])
         scales, zeros = (self._channel(extra[name]) for name in ("scales", "zero_points"))
         return QuantizedArray(array, scales, zeros, extra["axis"])
+
+    def _count_copy(self, ref: TensorRef, storage: StorageRef) -> None:
+        """These types are copied: a thousand expanded views of one small storage would take a thousand copies."""
+        copy = ref.numel * ref.dtype.to_numpy().itemsize
+        self._room -= copy if storage in self._copied else max(copy - 2 * storage.nbytes, 0)
+        self._copied.add(storage)
+        if self._room < 0:
+            allowed = self._memories.limits.expanded_bytes
+            raise LimitExceeded("expanded_bytes", allowed - self._room, allowed, key=storage.key)
 
     def _channel(self, values: Any) -> Any:
         if type(values) is not TensorRef:

@@ -134,12 +134,11 @@ class _Verifier:
                 contents = open_contents(self._source, replace(self._options, verify=verify_pickles))
             except _RAISED:
                 raise
-            except ChecksumMismatch as error:
-                if not verify_pickles:
-                    self._deviates(error)
-                continue  # its record is found again below, with all others
             except DotptError as error:
-                self._deviates(error)
+                if not isinstance(error, ChecksumMismatch):  # the damaged record is found again, with all others
+                    self._deviates(error)
+                elif verify_pickles:
+                    continue
                 result.format = sniff(self._source).kind
                 partial = read_partial(self._source, result.format, error, self._options)
                 if partial is None or partial.contents is None:

@@ -126,7 +126,8 @@ def _draw_value(job: Job, target: Target) -> None:
             for line in ([parts] if parts else []) + [[text] for text in map(words.one_line, texts[:limit])]:
                 screen.line(*line)
         else:
-            screen.line((head, "bold"), "  ", words.one_line(texts[0]))
+            text = repr(value) if isinstance(value, str) else texts[0]
+            screen.line((head, "bold"), "  ", words.one_line(text))
         return
     if not job.args.quiet:
         screen.line((head, "bold"), "  ", (values.kind_of(value), "dim"))

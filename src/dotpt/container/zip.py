@@ -38,6 +38,8 @@ MAX16, MAX32 = 0xFFFF, 0xFFFFFFFF
 _central = struct.Struct("<4s6H3L5H2L").unpack_from
 _central_lengths = struct.Struct("<3H").unpack_from
 _central_size = 46
+_DEFERRED = b"\0" * 12
+_PADDINGS = [b"FB" + length.to_bytes(2, "little") for length in range(128)]
 _USUAL_EXTRA = 128  # torch pads to a multiple of 64 bytes
 _SMALL = 1 << 16  # records of this mean size or less lie close enough to be read through
 _MANY = 64  # from so many records on, columns are cheaper than rows
@@ -163,31 +165,32 @@ class ZipContainer(Container):
         """Compare one record's local header and descriptor with the directory, and locate its payload."""
         read_at = read_at or self.source.read
         header, end, at = self._headers[index], self._ends[index], self._entries[index]
-        entry, name = self._directory, self._raw_names[index]
+        entry, name, flags = self._directory, self._raw_names[index], self._flags[index]
         fixed = 30 + len(name)
         if header + fixed > end:
             raise self._broken(rules.OverlappingRecords, "The record reaches into the next one.", index, header)
         head = bytes(read_at(header, min(end - header, fixed + _USUAL_EXTRA)))
         # Sizes and checksum are 0 in the local header when a descriptor follows; else they are the directory's.
-        sizes = head[14:26]
+        sizes, promised = head[14:26], entry[at + 16 : at + 28]
         if (
             head[:4] != LOCAL
             or head[6:10] != entry[at + 8 : at + 12]  # flags and method
             or head[26:28] != entry[at + 28 : at + 30]
             or head[30:fixed] != name
-            or sizes not in (entry[at + 16 : at + 28], self._narrow(index))
-            and not (sizes == b"\0" * 12 and self._flags[index] & FLAG_DESCRIPTOR)
+            or (sizes != promised and not (sizes == _DEFERRED and flags & FLAG_DESCRIPTOR) and sizes != self._narrow(index))
         ):
             raise self._local_mismatch(index, head[:fixed])
-        extra_length = int.from_bytes(head[28:30], "little")
+        extra_length = head[28] | head[29] << 8
         payload = header + fixed + extra_length
         descriptor = payload + self._stored[index]
         if descriptor > end:
             raise self._broken(rules.OverlappingRecords, "The record reaches into the next one.", index, header)
         # torch's padding is one field; anything else is parsed.
-        if extra_length and (extra_length < 4 or head[fixed : fixed + 4] != b"FB" + (extra_length - 4).to_bytes(2, "little")):
+        if extra_length and head[fixed : fixed + 4] != _padding(extra_length):
             self._check_extra(index, bytes(read_at(header + fixed, extra_length)), header + fixed)
-        self._check_descriptor(index, read_at(descriptor, min(end - descriptor, 32)), descriptor, end)
+        found = read_at(descriptor, min(end - descriptor, 32)) if descriptor < end else b""
+        if not (flags & FLAG_DESCRIPTOR and end - descriptor == 16 and found == DESCRIPTOR + promised):
+            self._check_descriptor(index, found, descriptor, end)
         self._payloads[index] = payload
 
     def _narrow(self, index: int) -> bytes:
@@ -195,13 +198,10 @@ class ZipContainer(Container):
         return struct.pack("<3L", self._crcs[index], min(self._stored[index], MAX32), min(self._sizes[index], MAX32))
 
     def _check_descriptor(self, index: int, found: bytes | memoryview, offset: int, end: int) -> None:
-        at, length = self._entries[index], end - offset
+        length = end - offset
         if not self._flags[index] & FLAG_DESCRIPTOR:
             if length:
                 raise self._broken(rules.GapBetweenRecords, f"{length:,} bytes belong to no record.", index, offset)
-            return
-        short = self._directory[at + 16 : at + 28]
-        if length == 16 and found == DESCRIPTOR + short:
             return
         crc, stored, size = self._crcs[index], self._stored[index], self._sizes[index]
         wide = struct.pack("<LQQ", crc, stored, size)
@@ -302,7 +302,11 @@ class ZipContainer(Container):
             lengths = [row[10] for row in rows]
             self._flags, self._methods, self._crcs = ([row[column] for row in rows] for column in (3, 4, 7))
             self._stored, self._sizes, self._headers = ([row[column] for row in rows] for column in (8, 9, 16))
-            unusual = list(range(count))
+            unusual = [
+                number
+                for number, row in enumerate(rows)
+                if row[3] & ~KNOWN_FLAGS or row[4] != STORED or row[8] != row[9] or row[11] or row[13] or MAX32 in row[8:]
+            ]
         self._raw_names: list[bytes] = [
             self._directory[at + _central_size : at + _central_size + length]
             for at, length in zip(self._entries, lengths, strict=True)
@@ -422,6 +426,13 @@ class ZipContainer(Container):
         self, problem: str, at: int, rule: type[rules.ZipError] = rules.DirectoryDamaged
     ) -> rules.ZipError:
         return rule(problem, path=self.source.name, offset=self._directory_offset + at)
+
+
+def _padding(extra_length: int) -> bytes:
+    """The beginning of the one extra field that torch pads with."""
+    if extra_length < 4:
+        return b""  # too short for a field
+    return _PADDINGS[extra_length - 4] if extra_length < 132 else b"FB" + (extra_length - 4).to_bytes(2, "little")
 
 
 def _is_code(name: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,7 +145,8 @@ def _facts(container: SalvagedZip) -> dict[str, Any]:
     facts: dict[str, Any] = {"root": container.root}
     for name in ("version", "byteorder", ".format_version", ".storage_alignment"):
         if name in container and container.record(name).size <= 100:
-            facts[name.removeprefix(".")] = container.read(name, verify=False).decode("ascii", "replace").strip()
+            with suppress(DotptError):
+                facts[name.removeprefix(".")] = container.read(name, verify=False).decode("ascii", "replace").strip()
     facts["byteorder_recorded"] = facts.get("byteorder") in ("little", "big")
     if not facts["byteorder_recorded"]:
         facts["byteorder"] = "little"

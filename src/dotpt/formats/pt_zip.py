@@ -142,7 +142,7 @@ def _refuse_other_kinds(container: ZipContainer) -> None:
         )
     if "data.pkl" not in container and ("model.json" in container or "attributes.pkl" in container):
         raise UnsupportedError(
-            "This is a TorchScript archive in the format of torch 1.0 to 1.3 (model.json and tensors/).",
+            "This is a TorchScript archive in the format of torch 1.0 to 1.2 (model.json and tensors/).",
             hint="if you trust it, load it with torch.jit.load and save it again with torch.jit.save",
             **facts,
         )

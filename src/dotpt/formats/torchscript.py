@@ -1,4 +1,4 @@
-"""TorchScript archives (`torch.jit.save`, torch 1.4 to today), and their form for phones (``.ptl``).
+"""TorchScript archives (`torch.jit.save`, torch 1.3 to today), and their form for phones (``.ptl``).
 
 Records, in a zip like that of torch.save::
 

@@ -29,7 +29,8 @@ class Damage:
         whole: addresses of the tensors whose bytes are all there. They are unverified.
         missing: addresses of the others.
         records: names of the records that are whole.
-        contents: the decoded file, its whole tensors readable; None if its pickle or header is not whole.
+        contents: the decoded file, its whole tensors readable while the source is open; None if its pickle or header
+            is not whole.
     """
 
     format: str

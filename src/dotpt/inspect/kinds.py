@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from dotpt.inspect.claims import Claim, confirmed, inferred, unknown
+from dotpt.inspect.names import role_of_name
 from dotpt.pickling.values import GeneratorState, InertObject
 from dotpt.tensors.refs import StorageRef, TensorRef
 
@@ -36,12 +37,13 @@ KINDS = (
     "unknown",
 )
 
-_LAST_NAMES = frozenset(
-    "weight bias running_mean running_var num_batches_tracked in_proj_weight in_proj_bias weight_g weight_v scale gamma"
-    " beta pos_embed cls_token position_ids embedding inv_freq lora_A lora_B A_log weight_orig weight_mask".split()
-)
+_LAST_NAMES = frozenset((
+    "weight", "bias", "running_mean", "running_var", "num_batches_tracked", "in_proj_weight", "in_proj_bias", "scale",
+    "gamma", "beta", "pos_embed", "cls_token", "position_ids", "embedding", "inv_freq", "lora_A", "lora_B", "A_log",
+))  # fmt: skip
 _RNG_BYTES = (5056, 5048)  # the state of torch's CPU generator, today's and before 1.6
 _RNG_BYTES_SMALL = (16, 24, 816, 832)  # of CUDA and MPS; too common a length to tell without a name
+_BESIDE = ("progress", "loss", "metrics", "optimizer", "scheduler", "config")
 _MOST_LOOKED_AT = 10_000
 _MOST_STATES = 64  # a dictionary of so many generators is none
 
@@ -141,9 +143,11 @@ def is_state_dict(value: Any) -> bool:
     keys = list(value)[:_MOST_LOOKED_AT]
     if any(type(key) is not str for key in keys):
         return False
-    tensors = sum(is_weight(value[key]) for key in keys)
-    if 2 * tensors <= len(keys):
+    others = [key for key in keys if not is_weight(value[key])]
+    if 2 * len(others) >= len(keys):
         return False
+    if any("." not in key and role_of_name(key) in _BESIDE for key in others):
+        return False  # weights and an epoch in one dictionary
     return has_module_metadata(value) or any(_is_parameter_name(key) for key in keys)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dotpt.container.zip import ZipContainer
 from dotpt.errors import DotptError
 from dotpt.formats.contents import ReadOptions
 from dotpt.inspect.claims import Claim, unknown
@@ -171,7 +170,7 @@ def inspect(
         >>> import dotpt
         >>> report = dotpt.inspect("tests/corpus/fixtures/zip/state_dict.pt")
         >>> str(report.kind), report.tensors.count, report.damaged
-        ('state dict', 8, False)
+        ('state dict', 9, False)
     """
     from dotpt.archive.archive import Archive
     from dotpt.archive.opening import is_sharded, open_contents
@@ -185,8 +184,6 @@ def inspect(
     try:
         try:
             contents = open_contents(opened, options)
-            if isinstance(contents.container, ZipContainer) and not opened.remote:
-                contents.container.check_layout()
             return report_on(Archive(contents, options))
         except DotptError as error:
             from dotpt.inspect.damage import diagnose_damage

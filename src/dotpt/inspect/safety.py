@@ -15,13 +15,12 @@ if TYPE_CHECKING:
 
 # What torch.load(weights_only=True) accepts besides the plain names of torch itself (torch 2.13).
 _ACCEPTED_MODULES = frozenset(("torch", "torch.cuda", "torch.sparse", "torch.cuda.sparse", "torch._utils"))
-_ACCEPTED = frozenset(
-    "collections.OrderedDict collections.Counter _codecs.encode builtins.set builtins.complex builtins.bytearray"
-    " __builtin__.set __builtin__.complex __builtin__.bytearray torch._tensor._rebuild_from_type_v2"
-    " torch.nn.parameter.Parameter torch.serialization._get_layout torch.storage.TypedStorage"
-    " torch.storage.UntypedStorage"
-    .split()
-)
+_ACCEPTED = frozenset((
+    "collections.OrderedDict", "collections.Counter", "_codecs.encode", "builtins.set", "builtins.complex",
+    "builtins.bytearray", "__builtin__.set", "__builtin__.complex", "__builtin__.bytearray",
+    "torch._tensor._rebuild_from_type_v2", "torch.nn.parameter.Parameter", "torch.serialization._get_layout",
+    "torch.storage.TypedStorage", "torch.storage.UntypedStorage",
+))  # fmt: skip
 _NEWEST_PROTOCOL = 3  # weights_only knows the opcodes of no later one
 _MOST_NAMED = 5
 

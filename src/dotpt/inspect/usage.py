@@ -69,7 +69,8 @@ def _load_weights(report: Report, weights: RolePart, name: str) -> list[str]:
             lines.append(f"weights = {strip}")
             held = "weights"
         else:
-            lines.append(f"# take {prefix.prefix!r} off the names (key.removeprefix) if your model's do not begin with it")
+            off = f"# take {prefix.prefix!r} off the names (key.removeprefix)"
+            lines.append(f"{off} if your model's do not begin with it")
     return [*lines, f"model.load_state_dict({held})"]
 
 

@@ -29,10 +29,10 @@ _SINCE: tuple[tuple[str, Version], ...] = (
     ("torch._utils._rebuild_tensor_v3", (2, 3)),
     ("torch._utils._rebuild_parameter_with_state", (2, 0)),
     ("torch.storage.UntypedStorage", (2, 0)),
-    ("torch._tensor._rebuild_from_type_v2", (1, 11)),
+    ("torch._tensor._rebuild_from_type_v2", (1, 10)),
     ("torch._utils._rebuild_qtensor", (1, 3)),
-    ("torch.BFloat16Storage", (1, 3)),
-    ("torch.BoolStorage", (1, 2)),
+    ("torch.BFloat16Storage", (1, 2)),
+    ("torch.BoolStorage", (1, 1)),
     ("torch._utils._rebuild_tensor_v2", (0, 4)),
 )
 _OLD_NAMES = ("torch._utils._rebuild_tensor", "torch.FloatTensor", "torch.cuda.FloatTensor")
@@ -110,7 +110,8 @@ def _script(contents: Contents) -> Claim:
     version = facts.get("data/version", facts.get("version"))
     if facts.get("byteorder_recorded"):
         return inferred("torch 2.1 or newer (torch.jit.save)", "it has the record byteorder")
-    return inferred("torch 1.4 to 2.0 (torch.jit.save)", f"it has version {version} and no record byteorder")
+    first = "1.3" if version == "1" else "1.4"
+    return inferred(f"torch {first} to 2.0 (torch.jit.save)", f"it has version {version} and no record byteorder")
 
 
 def _other_tool(container: object) -> str | None:

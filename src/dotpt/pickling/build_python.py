@@ -85,9 +85,10 @@ def _bytearray(vocabulary: Vocabulary, args: Args) -> bytearray:
 
 def _encode(vocabulary: Vocabulary, args: Args) -> bytes:
     """Protocols 0 to 2 write bytes as text and the codec that turns it back."""
-    if not 1 <= len(args) <= 3 or any(type(arg) is not str for arg in args):
+    names = [name.decode("ascii", "replace") if type(name) is bytes else name for name in args[1:]]  # bytes: Python 2
+    if not 1 <= len(args) <= 3 or any(type(arg) is not str for arg in (args[0], *names)):
         raise bad("_codecs.encode")
-    codec = args[1] if len(args) > 1 else "utf-8"
+    codec = names[0] if names else "utf-8"
     if not _CODECS.fullmatch(codec):
         raise bad("_codecs.encode")
     return args[0].encode(codec, "strict")  # type: ignore[no-any-return]

@@ -58,7 +58,8 @@ class FileSource(Source):
     def read(self, offset: int, length: int) -> bytes:
         """The ``length`` bytes from ``offset`` on; a small read is one system call and nothing else."""
         pread = getattr(os, "pread", None)
-        if length > _SMALL_READ or pread is None or self._descriptor is None or offset < 0 or length < 0:
+        inside = 0 <= offset <= offset + length <= self.size
+        if not inside or length > _SMALL_READ or pread is None or self._descriptor is None:
             return super().read(offset, length)
         try:
             data: bytes = pread(self._descriptor, length, self._base + offset)

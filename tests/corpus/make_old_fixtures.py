@@ -5,8 +5,8 @@
 Runs by itself under Python 2.7 and 3.6 to 3.10 with any torch from 1.0 to 1.12, and writes FOLDER/<torch>-py<xy>/: what
 this torch saves in each of the formats that it knows. ``old_fixtures/`` was made so, once for each version: install an
 old torch with a numpy of its time (and ``future`` or ``typing_extensions``, which some ask for) for an old Python, and
-run this file with that Python. Names that hold addresses in memory (storage keys, Python 2's optimizer state) differ
-from run to run; everything else is the same.
+run this file with that Python. Names that hold addresses in memory (storage keys, before torch 1.5 those of an
+optimizer's state) differ from run to run; everything else is the same.
 
 ``index.json`` of each folder::
 
@@ -15,11 +15,14 @@ from run to run; everything else is the same.
      "files": {file: {"object", "way": legacy, zip, script or lite, "default": whether torch.save writes so unasked,
                       "loads": whether this torch reads it again}}}
 
-Facts of a tensor: shape, stride, offset (in elements), dtype, requires_grad, storage (tensors with one number share one)
-and the SHA-256 of its values in row-major order, little-endian; of a sparse tensor the same of its parts; of a quantized
-one those of its integers, with its scales and zero points. A quantized model's scripts are said to hold a weight and a
-bias, wherever they lie.
+Facts of a tensor: shape, stride, offset (in elements), dtype, requires_grad, storage (tensors with one number share
+one) and the SHA-256 of its values in row-major order, little-endian; of a sparse tensor the same of its parts; of a
+quantized one those of its integers, with its scales and zero points. A quantized model's scripts are said to hold a
+weight and a bias, wherever they lie.
 """
+
+# Python 2 must read this file too.
+# ruff: noqa: UP, PLW2901
 
 from __future__ import absolute_import, division, print_function
 
@@ -37,6 +40,7 @@ import torch
 from torch import nn
 
 PYTHON_2 = sys.version_info[0] == 2
+TEXT = type(b"".decode())
 VERSION = tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2])
 DTYPES = (
     "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool", "complex32",
@@ -198,7 +202,9 @@ def quantized():
     """Quantized tensors, per tensor and per channel."""
     found = OrderedDict()
     values = torch.tensor([[-1.0, 0.0, 1.5], [2.0, 3.0, 4.0]])
-    makers = [(name, lambda name=name: torch.quantize_per_tensor(values, 0.5, 2, getattr(torch, name))) for name in QUANTIZED]
+    makers = [
+        (name, lambda name=name: torch.quantize_per_tensor(values, 0.5, 2, getattr(torch, name))) for name in QUANTIZED
+    ]
     scales, zeros = torch.tensor([0.5, 0.25], dtype=torch.float64), torch.tensor([1, 2])
     makers.append(("channels", lambda: torch.quantize_per_channel(values, scales, zeros, 0, torch.qint8)))
     makers.append(("row", lambda: torch.quantize_per_tensor(values, 0.5, 2, torch.qint8)[1]))
@@ -246,10 +252,10 @@ def values():
     """Everything else that a checkpoint holds: texts, numbers, containers."""
     return {
         "text": "plain",
-        "unicode": u"caf\u00e9 \u4e2d \U0001f600",
+        "unicode": b"caf\xc3\xa9 \xe4\xb8\xad \xf0\x9f\x98\x80".decode("utf-8"),
         "long_text": "n" * 300,
         "bytes": b"\x00\xff\x80",
-        "not_ascii": u"na\u00efve".encode("utf-8") if PYTHON_2 else u"na\u00efve",
+        "not_ascii": b"na\xc3\xafve" if PYTHON_2 else b"na\xc3\xafve".decode("utf-8"),
         "int": 5,
         "negative": -1,
         "big": 1 << 70,
@@ -385,7 +391,7 @@ SCRIPTS = OrderedDict(
 )
 
 
-# -- what is said of it -------------------------------------------------------------------------------------------------
+# -- what is said of it -----------------------------------------------------------------------------------------------
 
 
 def raw_bytes(tensor):
@@ -394,7 +400,8 @@ def raw_bytes(tensor):
     name = str(tensor.dtype).split(".")[-1]
     if name in ("quint4x2", "quint2x4"):  # several share a byte, the first in its lowest bits
         bits = int(name[5])
-        numbers = [round(value / tensor.q_scale()) + tensor.q_zero_point() for value in tensor.dequantize().view(-1).tolist()]
+        values = tensor.dequantize().view(-1).tolist()
+        numbers = [int(round(value / tensor.q_scale())) + tensor.q_zero_point() for value in values]  # noqa: RUF046
         rows = [numbers[at : at + 8 // bits] for at in range(0, len(numbers), 8 // bits)]
         return bytes(bytearray(sum(number << bits * at for at, number in enumerate(row)) for row in rows))
     if name in QUANTIZED:
@@ -403,7 +410,8 @@ def raw_bytes(tensor):
         floats = tensor.contiguous().float().numpy().tobytes()
         return b"".join(floats[at + 2 : at + 4] for at in range(0, len(floats), 4))
     if name in ("complex64", "complex128"):
-        pairs = [part for value in tensor.contiguous().view(-1).tolist() for part in (value.real, value.imag)]
+        numbers = tensor.contiguous().view(-1).tolist()
+        pairs = [part for value in numbers for part in (value.real, value.imag)]
         return struct.pack("<%d%s" % (len(pairs), "f" if name == "complex64" else "d"), *pairs)
     if name == "int8":  # which the first numpy bridges did not know
         return struct.pack("<%db" % tensor.numel(), *tensor.contiguous().view(-1).tolist())
@@ -457,7 +465,7 @@ def plain(value):
         return [type(value).__name__, repr(value)]
     if isinstance(value, bytes):
         return ["bytes", value.encode("hex") if PYTHON_2 else value.hex()]
-    if isinstance(value, type(u"")):
+    if isinstance(value, TEXT):
         return ["str", value]
     if isinstance(value, (int, type(1 << 70))):
         return ["int", str(value)]
@@ -484,7 +492,7 @@ def walk(address, value, tensors, others, storages):
     for key, child in children:
         if PYTHON_2 and isinstance(key, bytes):
             key = key.decode("utf-8")
-        walk(u"%s.%s" % (address, key) if address else u"%s" % (key,), child, tensors, others, storages)
+        walk("%s.%s" % (address, key) if address else "%s" % (key,), child, tensors, others, storages)
 
 
 def object_facts(obj):
@@ -525,7 +533,7 @@ def own_tensors(part):
     return found
 
 
-# -- files --------------------------------------------------------------------------------------------------------------
+# -- files ------------------------------------------------------------------------------------------------------------
 
 
 def note(name, error):

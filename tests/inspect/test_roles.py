@@ -102,11 +102,11 @@ def test_roles_by_name() -> None:
     found = {address: part.role for address, part in roles(tree).items()}
     assert found == {
         "model": "weights", "optimizer": "optimizer", "lr_scheduler": "scheduler", "epoch": "progress",
-        "scaler": "scaler", "args": "config", "rng_state": "rng", "best_acc1": "metrics", "train_loss": "loss", "version": "about",
-        "sampler": "loader", "whatever": "other",
+        "scaler": "scaler", "args": "config", "rng_state": "rng", "best_acc1": "metrics", "train_loss": "loss",
+        "version": "about", "sampler": "loader", "whatever": "other",
     }  # fmt: skip
     assert roles(tree)["best_acc1"].value == 71.5
-    assert roles(tree)["args"].value == "1 entries: lr"
+    assert roles(tree)["args"].value == "1 entry: lr"
 
 
 def test_shared_storages_count_once_and_parts_add_up() -> None:
@@ -169,7 +169,8 @@ def test_optimizer(kept: str, group: dict[str, Any], name: str) -> None:
 def test_prefixes() -> None:
     assert prefixes_of([]) == []
     assert prefixes_of(["module.a", "b"]) == []
-    assert [found.prefix for found in prefixes_of(["_orig_mod.module.a", "_orig_mod.module.b"])] == ["_orig_mod.module."]
+    (found,) = prefixes_of(["_orig_mod.module.a", "_orig_mod.module.b"])
+    assert found.prefix == "_orig_mod.module."
     (found,) = prefixes_of(["n_averaged", "module.a"])
     assert "AveragedModel" in found.words
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from mmap import mmap
 from typing import Any
@@ -57,7 +58,7 @@ class Memories:
             extents = _extents(container, unique)
             share = sum(storage.nbytes for storage in unique)
             report = progress if len(wanted) == 1 else _part_of(progress, done, share, total)
-            if mapped:
+            if mapped and not _read_instead(container):
                 self._map(container, unique, extents, verify, report)
             else:
                 memories = read_records(container, extents, verify=verify, progress=report)
@@ -119,6 +120,18 @@ def _part_of(progress: Progress | None, before: int, share: int, total: int) -> 
     if progress is None:
         return None
     return lambda done, of: progress(before + (share * done // of if of else share), total)
+
+
+def _read_instead(container: Container) -> bool:
+    """Whether a file that was to be mapped lies on a network: each page would be a round trip, and a fault fatal."""
+    if not getattr(container.source, "network_fs", False):
+        return False
+    warnings.warn(
+        f"{container.source.name} lies on a network file system: it is read into memory instead of mapped.",
+        UserWarning,
+        stacklevel=4,
+    )
+    return True
 
 
 def _extents(container: Container, storages: list[StorageRef]) -> Extents:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dotpt.errors import DotptError
+from dotpt.errors import DotptError, LimitExceeded
 from dotpt.formats import Contents, ReadOptions, read_contents
 from dotpt.source import open_source
 from dotpt.source.base import Source
+
+
+_OBJECT = 1 << 12  # bytes that each object behind the first counts at least: finding it takes time
 
 
 def open_contents(
@@ -80,9 +84,19 @@ def _check_end(contents: Contents, opened: Source, options: ReadOptions) -> None
     from dotpt.formats import pt_legacy
 
     end, count = int(contents.facts["end"]), 1
+    allowed, spent = options.limits.decoded_bytes, contents.decoded
     while end < opened.size:
+        spent += _OBJECT
+        if spent > allowed:
+            raise LimitExceeded("decoded_bytes", spent, allowed, path=opened.name, offset=end)
         try:
-            following = pt_legacy.read(opened, options, end)
+            # all objects together may take what one may
+            following = pt_legacy.read(
+                opened, replace(options, limits=replace(options.limits, decoded_bytes=allowed - spent)), end
+            )
+            spent += following.decoded
+        except LimitExceeded:
+            raise
         except DotptError:
             following = None
         if following is None or following.format != "legacy" or not isinstance(following.container, LegacyContainer):

@@ -20,6 +20,7 @@ from dotpt.tensors.refs import StorageRef
 
 _TEXT_RECORDS = ("version", "byteorder", ".format_version", ".storage_alignment", ".data/version", ".data/serialization_id")
 _MAX_VERSION = 10
+_EXTRA_TEXT = 1 << 20  # larger extra files are data, not words about the file
 
 
 def read(container: ZipContainer, options: ReadOptions) -> Contents:
@@ -41,7 +42,7 @@ def read(container: ZipContainer, options: ReadOptions) -> Contents:
     attach_storages(container, context.storages, _storage_folder(container), facts["byteorder"])
     contents = Contents("zip", tree, container, context.storages, list(machine.globals.values()), facts)
     contents.decoded = options.limits.decoded_bytes - machine.room
-    contents.metadata = {name: None for name in container.names if name.startswith("extra/")}
+    contents.metadata = extra_texts(container)
     return contents
 
 
@@ -50,6 +51,15 @@ def _storage_folder(container: ZipContainer) -> str:
     names = container.names
     early = not any(name.startswith("data/") for name in names) and any(name.startswith("tensors/") for name in names)
     return "tensors/" if early else "data/"
+
+
+def extra_texts(container: ZipContainer) -> dict[str, str]:
+    """What the author put beside the tensors (``_extra_files`` of torch.jit.save, other tools' records) as text."""
+    texts = {}
+    for name in container.names:
+        if name.startswith("extra/") and container.sizes[container.index(name)] <= _EXTRA_TEXT and len(texts) < 1000:
+            texts[name.removeprefix("extra/")] = container.read(name).decode("utf-8", "replace")
+    return texts
 
 
 def decode(container: ZipContainer, name: str, context: Context, options: ReadOptions) -> tuple[Any, Machine]:

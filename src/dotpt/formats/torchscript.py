@@ -23,7 +23,7 @@ from dotpt.container.zip import ZipContainer
 from dotpt.errors import ContainerError, PickleError, TensorError
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.formats.embedded import nested_reader
-from dotpt.formats.pt_zip import attach_storages, decode
+from dotpt.formats.pt_zip import attach_storages, extra_texts, decode
 from dotpt.pickling.context import Context
 from dotpt.pickling.values import GlobalName, InertGlobal, InertObject
 from dotpt.tensors.refs import StorageRef, TensorRef
@@ -59,7 +59,7 @@ def read(container: ZipContainer, options: ReadOptions, facts: dict[str, Any]) -
 
     contents.globals = list(names.values())
     contents.extra |= {"constants": constants, "code": _code(container)}
-    contents.metadata = {name: None for name in container.names if name.startswith("extra/")}
+    contents.metadata = extra_texts(container)
     if _separate(tree):
         contents.notes.append("The modules share parts so often that not all of their addresses are listed.")
     _show_constants(tree, constants)

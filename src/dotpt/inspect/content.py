@@ -61,7 +61,8 @@ def short_value(value: Any) -> Any:
     if isinstance(value, dict) or type(value) is Namespace:
         named = children_of(value)
         names = ", ".join(str(key)[:30] for key in list(named)[:4])
-        return f"{len(named):,} entries: {names}{', ...' if len(named) > 4 else ''}" if named else "empty"
+        noun = "entry" if len(named) == 1 else "entries"
+        return f"{len(named):,} {noun}: {names}{', ...' if len(named) > 4 else ''}" if named else "empty"
     if isinstance(value, (list, tuple)):
-        return f"{len(value):,} items"
+        return f"{len(value):,} item{'s' if len(value) != 1 else ''}"
     return f"a {value.type_name}" if type(value) is InertObject else None

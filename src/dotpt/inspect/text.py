@@ -51,7 +51,8 @@ def line_of(part: RolePart) -> str:
     address = readable(part.address).replace("\n", "\\n")[:60] or "(the whole object)"
     what = ""
     if part.tensors:
-        what = f"{part.tensors:,} tensors, {count_text(part.params)} elements, {size_text(part.bytes)}"
+        tensors = f"{part.tensors:,} tensor{'s' if part.tensors != 1 else ''}"
+        what = f"{tensors}, {count_text(part.params)} elements, {size_text(part.bytes)}"
     elif part.value is not None:
         what = readable(str(part.value)).replace("\n", "\\n")[:100]
     return f"{part.role:<10} {address:<24} {what}"

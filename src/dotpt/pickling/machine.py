@@ -340,7 +340,7 @@ class Machine:
 
     def extend(self, target: Any, items: list[Any]) -> None:
         """APPEND and APPENDS."""
-        self.charge(8 * len(items))
+        self.charge(12 * len(items))
         if type(target) is list:
             target.extend(items)
         elif type(target) is InertObject:

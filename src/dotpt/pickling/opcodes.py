@@ -277,7 +277,7 @@ def _tuple3(machine: Machine) -> None:
 @opcode(b"l")
 def _list(machine: Machine) -> None:
     items = machine.pop_mark()
-    machine.charge(64 + 8 * len(items))
+    machine.charge(64 + 12 * len(items))
     machine.stack.append(items)
 
 

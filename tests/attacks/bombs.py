@@ -152,7 +152,7 @@ def a_tensor_that_is_its_own_attribute() -> bytes:
 def deep_from_type() -> bytes:
     head = p.stream(p.global_("torch._tensor", "_rebuild_from_type_v2"), p.binput(0), p.pop(), p.global_("torch", "Tensor"), p.binput(1), p.pop())
     return zipped(
-        head, (p.binget(0) + p.binget(1)) * 0, p.empty_tuple(), p.binput(2), p.pop(),
+        head, p.empty_tuple(), p.binput(2), p.pop(),
         (p.mark() + p.binget(0) + p.binget(1) + p.binget(2) + p.empty_dict() + p.tuple_() + p.binput(2) + p.pop()) * 100_000,
         p.binget(0), p.binget(2), p.reduce_(),
     )
@@ -518,7 +518,7 @@ def two_hundred_thousand_records() -> bytes:
 
 
 @_bomb
-def a_thousand_legacy_objects() -> bytes:
+def a_hundred_thousand_legacy_objects() -> bytes:
     magic = p.pickled(p.long1(0x1950A86A20F9469CFC6C))
     one = p.stream(magic, p.pickled(p.number(1001)), p.pickled(p.empty_dict()), p.pickled(p.none()), p.pickled(p.empty_list()))
     return one * 100_000

@@ -1,6 +1,6 @@
 """Opens files in a process that has little: ``python -m tests.attacks.poor_child main FILE`` prints a line of JSON.
 
-200 MB of address space beyond what the imports and the file take; with ``thread`` in a thread whose C stack is small.
+200 MB of address space beyond what the imports and the file take; with ``thread`` in a thread whose C stack is small. ``all FOLDER`` tries every file of a folder, one after the other.
 """
 
 from __future__ import annotations
@@ -58,6 +58,9 @@ def main(where: str, path: str) -> None:
         with contextlib.suppress(dotpt.DotptError):
             dotpt.load(nothing, backend="numpy")
     np.dtype([("a", "f8")])
+    if where == "all":
+        each(sorted(Path(path).iterdir()))
+        return
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     threading.stack_size(STACK)
     resource.setrlimit(resource.RLIMIT_AS, (used + ROOM + STACK + Path(path).stat().st_size, resource.RLIM_INFINITY))
@@ -70,6 +73,19 @@ def main(where: str, path: str) -> None:
         thread.start()
         thread.join()
     print(json.dumps({"outcome": told[0], "seconds": time.process_time() - begin}))
+
+
+def each(paths: list[Path]) -> None:
+    """Try many small files in this one process, each in a thread of its own."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    threading.stack_size(STACK)
+    resource.setrlimit(resource.RLIMIT_AS, (used + ROOM + STACK, resource.RLIM_INFINITY))
+    for path in paths:
+        begin, told = time.process_time(), [""]
+        thread = threading.Thread(target=lambda told=told, path=path: told.__setitem__(0, attempt(str(path))))
+        thread.start()
+        thread.join()
+        print(json.dumps({"file": path.name, "outcome": told[0], "seconds": time.process_time() - begin}))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ weight and a bias, wherever they lie.
 """
 
 # Python 2 must read this file too.
-# ruff: noqa: UP, PLW2901
+# ruff: noqa: UP008, UP010, UP020, UP031, PLW2901
 
 from __future__ import absolute_import, division, print_function
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from dotpt.errors import DotptError, LimitExceeded
 from dotpt.formats import Contents, ReadOptions, read_contents
 from dotpt.source import open_source
 from dotpt.source.base import Source
-
 
 _OBJECT = 1 << 12  # bytes that each object behind the first counts at least: finding it takes time
 
@@ -72,19 +71,19 @@ def _sharded(path: Path) -> Path | None:
 
 def _decode(opened: Source, source: Any, options: ReadOptions) -> Contents:
     contents = read_contents(opened, options)
-    if contents.format == "legacy" and (isinstance(source, Source) or not hasattr(source, "read")):
+    if contents.format in ("legacy", "pickle") and (isinstance(source, Source) or not hasattr(source, "read")):
         _check_end(contents, opened, options)
     return contents
 
 
 def _check_end(contents: Contents, opened: Source, options: ReadOptions) -> None:
     """Behind a legacy object stands another one (torch.save to one handle, again and again), or nothing."""
-    from dotpt.container.legacy import LegacyContainer
     from dotpt.errors import LegacyError
     from dotpt.formats import pt_legacy
 
     end, count = int(contents.facts["end"]), 1
     allowed, spent = options.limits.decoded_bytes, contents.decoded
+    named = {(name.module, name.name) for name in contents.globals}
     while end < opened.size:
         spent += _OBJECT
         if spent > allowed:
@@ -99,14 +98,15 @@ def _check_end(contents: Contents, opened: Source, options: ReadOptions) -> None
             raise
         except DotptError:
             following = None
-        if following is None or following.format != "legacy" or not isinstance(following.container, LegacyContainer):
+        if following is None or following.format != contents.format:
             raise LegacyError(
                 f"{opened.size - end:,} bytes follow the end of the file's content.",
                 path=opened.name,
                 offset=end,
                 hint="something was appended to the file: do not trust it",
             )
-        contents.globals += [g for g in following.globals if g not in contents.globals]
+        contents.globals += [name for name in following.globals if (name.module, name.name) not in named]
+        named.update((name.module, name.name) for name in following.globals)
         contents.shards.append(following)
         end, count = int(following.facts["end"]), count + 1
     contents.facts["objects"] = count

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LIMIT = 20
 _LINES = 40
 _DESCRIPTION = """\
-Show values, statistics and a histogram of tensors, or any other value in a file.
+Show values, statistics and a histogram of tensors, or any other value in it.
 
 TENSOR is an address as `dotpt ls` lists it, or the end of one, if no other
 ends so; with an index: 'weight[0,:3]'; a glob: 'layer1.*'; or the address of
@@ -30,7 +30,7 @@ tensor shows that, and any other file what is in it. torch is not needed, and
 a tensor larger than memory is read in pieces."""
 _EXAMPLES = """
 dotpt show model.pt conv1.weight
-dotpt show model.pt 'conv1.weight[0,:3]'           only what the index selects is read
+dotpt show model.pt 'conv1.weight[0,:3]'     only this part is read
 dotpt show model.pt 'layer1.*.bias' --limit 5
 dotpt show checkpoint.pt epoch optimizer.param_groups.0
 dotpt show model.pt fc.weight --json
@@ -101,7 +101,7 @@ def _holds_nothing_else(archive: Archive) -> bool:
 
 def _show(job: Job, given: Given, target: Target, entry: dict[str, Any]) -> None:
     value = target.value
-    if isinstance(value, TensorRef) or (hasattr(value, "strides") and hasattr(value, "dtype")):
+    if isinstance(value, TensorRef) or (values.is_numpy(value) and value.dtype != object):
         from dotpt.cli.show_tensor import show_tensor
 
         show_tensor(job, given, target, entry)

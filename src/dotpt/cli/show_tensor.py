@@ -150,7 +150,7 @@ def _draw_values(screen: Screen, examined: Examined, *, whole: bool, indent: str
     if examined.array is None:
         return
     array = examined.array
-    if array.dtype.kind == "V" and array.dtype.names is None:  # the small floats of ml_dtypes
+    if array.dtype.kind == "V" and array.dtype.type is not np.void:  # the small floats of ml_dtypes
         array = array.astype(np.float32)
     printed = _PRINTED * (10 if whole else 1)
     text = np.array2string(

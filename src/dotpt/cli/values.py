@@ -20,6 +20,8 @@ _LONG = 200
 _ATOMS = (int, float, complex, bool, type(None))
 _LISTS = (list, tuple, set, frozenset)
 _DEPTH = 32
+_SHOWN = 1000  # items of one container, and bytes, in JSON
+_LARGEST = 100_000
 _MANY = 10_000
 
 
@@ -35,6 +37,11 @@ def kind_of(value: Any) -> str:
         return "tensor"
     kind = type(value)
     return f"numpy.{kind.__name__}" if kind.__module__ == "numpy" else kind.__name__
+
+
+def is_numpy(value: Any) -> bool:
+    """Whether it is an array or a scalar of numpy (which is not imported to find out)."""
+    return type(value).__module__.partition(".")[0] in ("numpy", "ml_dtypes") and hasattr(value, "tolist")
 
 
 def short(value: Any, room: int = 60) -> str:
@@ -72,7 +79,7 @@ def _short_container(value: Any, room: int) -> str:
         return f"{kind_of(value)} of {len(value):,}"
     if isinstance(value, dict):
         return f"{kind_of(value)} of {len(value):,}{_some(value, len(value))}"
-    if hasattr(value, "dtype") and hasattr(value, "shape"):
+    if is_numpy(value):
         if value.shape:
             return f"array {value.dtype} {words.shape(value.shape)}"
         return words.one_line(repr(value.item()) if value.dtype != object else kind_of(value))[:room]
@@ -112,39 +119,61 @@ def outline(value: Any, *, most: int | None = 40, depth: int = 4) -> Iterator[tu
 
 def _opens(value: Any) -> bool:
     """Whether the one line of a value does not say everything."""
-    if isinstance(value, (str, bytes, TensorRef, StorageRef, *_ATOMS)) or hasattr(value, "dtype"):
+    if isinstance(value, (str, bytes, TensorRef, StorageRef, *_ATOMS)) or is_numpy(value):
         return False
     if type(value) in _LISTS and short(value)[:1] in "([{":
         return False
     return next(iter(named_children(value)), None) is not None
 
 
-def plain(value: Any, depth: int = 0, most: int = 1000) -> Any:
+def plain(value: Any) -> Any:
     """``value`` as JSON can hold it; what JSON lacks becomes a dictionary with one telling key, or text."""
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return number(value)
-    if isinstance(value, complex):
-        return [number(value.real), number(value.imag)]
-    if isinstance(value, (bytes, bytearray)):
-        return {"bytes": len(value), "hex": bytes(value[:most]).hex()}
-    if isinstance(value, TensorRef):
-        return {"tensor": value.describe()}
-    if depth >= _DEPTH:
-        return {"cut": short(value)}
-    if isinstance(value, dict):
-        return {str(key): plain(item, depth + 1, most) for key, item in islice(value.items(), most)}
-    if type(value) in _LISTS:
-        return [plain(item, depth + 1, most) for item in islice(value, most)]
-    if hasattr(value, "dtype") and hasattr(value, "tolist"):
-        return plain(value.reshape(-1)[:most].tolist() if value.shape else value.item(), depth + 1, most)
-    children = {str(key): plain(child, depth + 1, most) for key, child in islice(named_children(value), most)}
-    if children or isinstance(value, InertObject):
-        return {"type": kind_of(value), "content": children}
-    return short(value)
+    return _Plain().of(value)
+
+
+class _Plain:
+    """Makes plain values of at most `_LARGEST` parts: a hundred nested lists can have 2^100 paths."""
+
+    def __init__(self) -> None:
+        self._left = _LARGEST
+        self._path: set[int] = set()
+
+    def of(self, value: Any) -> Any:
+        """One value and what lies in it."""
+        self._left -= 1
+        if value is None or isinstance(value, (bool, str)):
+            return value
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            return number(value)
+        if isinstance(value, complex):
+            return [number(value.real), number(value.imag)]
+        if isinstance(value, (bytes, bytearray)):
+            return {"bytes": len(value), "hex": bytes(value[:_SHOWN]).hex()}
+        if isinstance(value, TensorRef):
+            return {"tensor": value.describe()}
+        if self._left <= 0 or id(value) in self._path or len(self._path) >= _DEPTH:
+            return {"cut": short(value)}
+        self._path.add(id(value))
+        made = self._container(value)
+        self._path.discard(id(value))
+        return made
+
+    def _container(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return self._items(value.items())
+        if type(value) in _LISTS:
+            return [self.of(item) for item in islice(value, _SHOWN)]
+        if is_numpy(value):
+            return self.of(value.reshape(-1)[:_SHOWN].tolist() if value.shape else value.item())
+        children = self._items(named_children(value))
+        if children or isinstance(value, InertObject):
+            return {"type": kind_of(value), "content": children}
+        return short(value)
+
+    def _items(self, pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
+        return {str(key): self.of(item) for key, item in islice(pairs, _SHOWN)}
 
 
 def number(value: float) -> float | str:

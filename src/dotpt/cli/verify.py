@@ -24,7 +24,7 @@ damaged, with the tensors concerned, and what could not be verified.
 Exit code 1: a file is damaged or breaks a rule."""
 _EXAMPLES = """
 dotpt verify model.pt
-dotpt verify 'checkpoints/*.pt' -q                 only the files that are damaged
+dotpt verify 'checkpoints/*.pt' -q           only damaged files
 dotpt verify model.pt --json
 dotpt verify - < model.pt
 """

@@ -168,7 +168,10 @@ def _set_array(vocabulary: Vocabulary, target: EmptyArray, state: Any) -> bool:
     _, shape, dtype, fortran, content = state
     if type(shape) is not tuple or type(fortran) not in (bool, int):
         return False
-    target.array = _array(vocabulary, content, _plain_dtype(dtype), shape, "F" if fortran else "C")
+    array = _array(vocabulary, content, _plain_dtype(dtype), shape, "F" if fortran else "C")
+    if not array.dtype.isnative and array.dtype.names is None:  # numpy turns it round as it unpickles
+        array = array.astype(array.dtype.newbyteorder("="))
+    target.array = array
     return True
 
 

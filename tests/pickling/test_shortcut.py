@@ -55,7 +55,9 @@ def picture(root: Any, context: Context) -> list[Any]:
             lines.append((type(value).__name__, len(value)))
             todo += value if isinstance(value, (list, tuple)) else sorted(value, key=repr)
         else:
-            lines.append((type(value).__name__, str(value)[:100].split(" at 0x")[0]))
+            # (numpy cannot spell a date without a unit)
+            text = value.tobytes().hex() if hasattr(value, "tobytes") else str(value)
+            lines.append((type(value).__name__, text[:100].split(" at 0x")[0]))
     return lines
 
 

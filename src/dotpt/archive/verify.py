@@ -62,7 +62,8 @@ def verify(
         (True, 15, [])
     """
     begun = perf_counter()
-    options = ReadOptions(limits=limits)
+    # Latin-1 takes any byte: whether Python 2's texts are read well is no question of damage.
+    options = ReadOptions(limits=limits, encoding="latin1")
     if is_sharded(source):
         result = _verify_folder(Path(source), options, progress)
     else:

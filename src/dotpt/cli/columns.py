@@ -24,6 +24,7 @@ class Column:
         least: columns of the screen that it may be narrowed to; 0: it is never cut.
         optional: whether it vanishes when all its cells are empty.
         tail: whether a cell that is too long loses its end, not its middle.
+        early: whether it is narrowed before those that are not.
     """
 
     title: str
@@ -32,6 +33,7 @@ class Column:
     least: int = 0
     optional: bool = False
     tail: bool = False
+    early: bool = False
 
 
 def draw(screen: Screen, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, indent: str = "") -> None:
@@ -56,6 +58,7 @@ def fit(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int | No
     while excess > 0:
         # the widest that may give way gives way, until it is as wide as the next one
         able = sorted((width, n) for n, width in enumerate(widths) if columns[n].least and width > columns[n].least)
+        able = [pair for pair in able if columns[pair[1]].early] or able
         if not able:
             break
         width, widest = able[-1]

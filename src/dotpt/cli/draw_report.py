@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 LIMIT = 20
 _LABEL = 14
-_LEAST_ROWS = 8
+_WORTH_SAYING = 100  # waste of less than one part in so many is left to --json
+_LEAST_ROWS = 5
 _NAMES = 6  # kinds of unknown names
 _VERDICTS = {"harmless": "green", "unknown": "yellow", "code": "yellow", "dangerous": "bold red", "undecided": "yellow"}
 _FORMATS = {
@@ -80,7 +81,7 @@ def _draw_facts(screen: Screen, report: Report) -> None:
     for prefix in report.prefixes:
         text = f"{prefix.prefix!r} before {words.plural(prefix.tensors, 'name')}: {prefix.words}"
         screen.fact("  Prefix", words.one_line(text), column=_LABEL)
-    for item in report.waste.items[:3]:
+    for item in [item for item in report.waste.items if item.bytes * _WORTH_SAYING >= report.size][:3]:
         screen.fact("  Waste", (words.size(item.bytes), "yellow"), f": {words.one_line(item.words)}", column=_LABEL)
     for key, value in list(report.metadata.items())[:5]:
         if value:
@@ -98,11 +99,13 @@ def _draw_wholeness(screen: Screen, report: Report) -> None:
         return
     screen.fact("  Whole", (f"NO: {words.one_line(integrity.words)}", "bold red"), column=_LABEL)
     for reason in integrity.reasons[:5]:
-        if not reason.startswith("The next step"):  # the line "Load" says it
+        if not reason.startswith("The next step") and reason.rstrip(".") not in integrity.words:
             screen.fact("", words.one_line(reason), column=_LABEL)
     missing = report.damage.missing if report.damage is not None else []
     if missing:
         screen.fact("", f"not whole: {words.listed([words.one_line(name) for name in missing], 6)}", column=_LABEL)
+    if report.error is not None and report.error.get("hint"):
+        screen.fact("  Try", words.one_line(report.error["hint"]), column=_LABEL)
 
 
 def _draw_safety(screen: Screen, report: Report) -> None:
@@ -160,7 +163,10 @@ def _fitting_code(lines: list[str], name: str, room: int) -> list[str]:
     fitting: list[str] = []
     for line in lines:
         code, mark, comment = line.partition("  # ")
-        if mark and len(line) > room:
+        if len(line) > room and line.startswith("#") and ": " in line:
+            remark, _, code = line.rpartition(": ")
+            fitting += [f"{remark}:", f"# {code}"]
+        elif mark and len(line) > room:
             indent = code[: len(code) - len(code.lstrip())]
             fitting += [f"{indent}# {comment}", code]
         else:

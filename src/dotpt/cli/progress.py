@@ -7,6 +7,8 @@ import threading
 from types import TracebackType
 from typing import Any
 
+from dotpt.cli.words import size
+
 _PATIENCE = 1.0  # seconds
 
 
@@ -31,7 +33,7 @@ class Watch:
         self._state = done, total
         bar = self._bar
         if bar is not None:
-            bar.update(self._task, completed=done, total=total or None)
+            bar.update(self._task, completed=done, total=total or None, amount=_amount(done, total))
 
     def __enter__(self) -> Watch:
         if self._timer is not None:
@@ -52,24 +54,22 @@ class Watch:
 
     def _start(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         with self._lock:
             if self._timer is None:
                 return
-            label = TextColumn("{task.description}", markup=False)
-            bar = Progress(
-                label,
-                BarColumn(),
-                DownloadColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
+            label, amount = (TextColumn(f"{{task.{what}}}", markup=False) for what in ("description", "fields[amount]"))
+            columns = label, BarColumn(), amount, TimeRemainingColumn()
+            bar = Progress(*columns, console=Console(stderr=True), transient=True)
             done, total = self._state
-            self._task = bar.add_task(self._label, completed=done, total=total or None)
+            self._task = bar.add_task(self._label, completed=done, total=total or None, amount=_amount(done, total))
             bar.start()
             self._bar = bar
+
+
+def _amount(done: int, total: int | None) -> str:
+    return f"{size(done)} of {size(total)}" if total else ""
 
 
 def _watched() -> bool:

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 Part = str | tuple[str, str]
 _LEAST_WIDTH = 40
 _PROSE = 100
+_HEAD = 6  # the part of a shortened text that its beginning gets
 _WORDS = re.compile(r"\n|[^\S\n]+|\S+")
 
 
@@ -96,20 +97,20 @@ def width_of(text: str) -> int:
 
 
 def shorten(text: str, room: int, ellipsis: str = "…") -> str:
-    """``text`` in at most ``room`` columns. Its middle is cut: a tensor's name tells most at its ends.
+    """``text`` in at most ``room`` columns. It is cut behind its beginning: a tensor's name tells most at its end.
 
     Example:
         >>> shorten("encoder.layers.0.attention.weight", 20)
-        'encode…ention.weight'
+        'enc….attention.weight'
     """
     if width_of(text) <= room:
         return text
     room -= len(ellipsis)
     if room < 1:
         return ellipsis[: room + len(ellipsis)]
-    head, tail = text[: room // 3], text[-(room - room // 3) :]
+    head, tail = text[: room // _HEAD], text[-(room - room // _HEAD) :]
     while width_of(head) + width_of(tail) > room and (head or tail):
-        head, tail = (head[:-1], tail) if width_of(head) > room // 3 or not tail else (head, tail[1:])
+        head, tail = (head[:-1], tail) if width_of(head) > room // _HEAD or not tail else (head, tail[1:])
     return f"{head}{ellipsis}{tail}"
 
 
@@ -142,19 +143,32 @@ def _text(part: Part) -> str:
 
 
 def _wrapped(parts: tuple[Part, ...], room: int) -> Iterator[list[Part]]:
-    """Lines of at most ``room`` columns, broken at spaces; styles go along."""
+    """Lines of at most ``room`` columns, broken at spaces only (not where one style ends); styles go along."""
     line: list[Part] = []
-    used, continued = 0, False
+    used = 0
+    for space, word in _words(parts):
+        width = sum(width_of(text) for text, _ in word)
+        if space == "\n" or (used and used + len(space) + width > room):
+            yield line
+            line, used, space = [], 0, space.lstrip(" ").removeprefix("\n")
+        line += [space, *word]
+        used += len(space) + width
+    yield line
+
+
+def _words(parts: tuple[Part, ...]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """(the space before it, its pieces) of each word."""
+    space = ""
+    word: list[tuple[str, str]] = []
     for part in parts:
         style = "" if isinstance(part, str) else part[1]
-        for word in _WORDS.findall(_text(part)):
-            width = width_of(word)
-            full = used > 0 and used + width > room and not word.isspace()
-            if word == "\n" or full:
-                yield line
-                line, used, continued = [], 0, full
-            if word == "\n" or (continued and not used and word.isspace()):
-                continue
-            line.append((word, style) if style else word)
-            used += width
-    yield line
+        for text in _WORDS.findall(_text(part)):
+            if not text.isspace():
+                word.append((text, style))
+            elif word or text == "\n" or space == "\n":
+                if word or space:
+                    yield space, word
+                space, word = text, []
+            else:
+                space += text
+    yield space, word

@@ -17,7 +17,7 @@ _COLUMNS = (
     Column("Type", "green", least=8),
     Column("Size", "", right=True),
     Column("Device", "yellow", optional=True),
-    Column("Notes", "dim", least=12, optional=True, tail=True),
+    Column("Notes", "dim", least=9, optional=True, tail=True, early=True),
 )
 
 

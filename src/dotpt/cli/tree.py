@@ -16,11 +16,11 @@ from dotpt.tensors.refs import TensorRef
 
 _DEEPEST = 64  # a key of a million dots is one name, not a million levels
 _COLUMNS = (
-    Column("Tensor", "", least=24),
+    Column("Tensor", "", least=24, tail=True),
     Column("Shape", "cyan", least=12),
     Column("Type", "green", least=8),
     Column("Size", "", right=True),
-    Column("Notes", "dim", least=14, optional=True, tail=True),
+    Column("Notes", "dim", least=9, optional=True, tail=True, early=True),
 )
 
 
@@ -88,21 +88,22 @@ def _settle(node: Node) -> None:
         node.tensors, node.bytes = 1, node.ref.nbytes
         node.look = (node.ref.shape, node.ref.dtype.name, node.ref.layout)
         return
-    while len(node.children) == 1 and node.children[0].ref is None and len(node.children[0].alike) < 2:
+    # the root keeps its only child: that is the first name that is drawn
+    while node.name and len(node.children) == 1 and node.children[0].ref is None and len(node.children[0].alike) < 2:
         only = node.children[0]
-        node.name, node.children = f"{node.name}.{only.name}" if node.name else only.name, only.children
+        node.name, node.children = f"{node.name}.{only.name}", only.children
     if len(node.children) == 1 and node.children[0].ref is not None and node.name:
         node.name, node.ref, node.children = f"{node.name}.{node.children[0].name}", node.children[0].ref, []
         return _settle(node)
-    node.tensors = sum(child.tensors for child in node.children)
-    node.bytes = sum(child.bytes for child in node.children)
-    node.look = hash(tuple((child.name, child.look) for child in node.children))
+    node.tensors = sum(child.tensors * max(len(child.alike), 1) for child in node.children)
+    node.bytes = sum(child.bytes * max(len(child.alike), 1) for child in node.children)
+    node.look = hash(tuple((child.name, child.look, len(child.alike)) for child in node.children))
     folded: list[Node] = []
     for child in node.children:
         if folded and child.ref is None and folded[-1].ref is None and folded[-1].look == child.look:
-            folded[-1].alike.append(child.name)
+            folded[-1].alike += child.alike or [child.name]
         else:
-            child.alike = [child.name]
+            child.alike = child.alike or [child.name]
             folded.append(child)
     node.children = folded
 

@@ -18,6 +18,7 @@ from dotpt.container.salvage import Salvage, scan_local_headers
 from dotpt.errors import DotptError, RecordMissing, TruncatedFile
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.formats.embedded import nested_reader
+from dotpt.formats.pt_zip import storage_folder
 from dotpt.limits import MIB, Limits
 from dotpt.pickling.context import Context
 from dotpt.pickling.machine import Machine
@@ -118,10 +119,12 @@ def _zip(source: Source, error: DotptError, options: ReadOptions) -> Partial:
     )
     tree = machine.load()
     own = {key: s for key, s in context.storages.items() if s.container is None and not s.view_of}
-    salvage = scan_local_headers(source, options.limits, sizes={f"data/{key}": s.nbytes for key, s in own.items()})
+    early = scan_local_headers(_Head(source, min(source.size, MIB)), options.limits)
+    folder = storage_folder(early.whole)
+    salvage = scan_local_headers(source, options.limits, sizes={folder + key: s.nbytes for key, s in own.items()})
     container = SalvagedZip(source, options.limits, salvage)
     facts = _facts(container)
-    whole = _attach(container, own, facts["byteorder"])
+    whole = _attach(container, own, folder, facts["byteorder"])
     named = list(machine.globals.values())
     script = any(name.module.startswith("__torch__") for name in named)
     contents = Contents("torchscript" if script else "zip", tree, container, context.storages, named, facts)
@@ -153,10 +156,10 @@ def _facts(container: SalvagedZip) -> dict[str, Any]:
     return facts
 
 
-def _attach(container: SalvagedZip, storages: Mapping[str, StorageRef], byteorder: str) -> set[str]:
+def _attach(container: SalvagedZip, storages: Mapping[str, StorageRef], folder: str, byteorder: str) -> set[str]:
     whole = set()
     for key, storage in storages.items():
-        name = f"data/{key}"
+        name = folder + key
         storage.container, storage.swap = container, byteorder != sys.byteorder
         if name in container and container.record(name).size == storage.nbytes:
             storage.place = container.record(name)

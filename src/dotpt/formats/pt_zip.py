@@ -8,6 +8,7 @@ the storages ``tensors/KEY``; up to 1.6 the keys are addresses in memory.
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from typing import Any
 
 from dotpt.container.zip import ZipContainer
@@ -39,16 +40,15 @@ def read(container: ZipContainer, options: ReadOptions) -> Contents:
         return torchscript.read(container, options, facts)
     context = Context(options.limits, nested_reader(options))
     tree, machine = decode(container, "data.pkl", context, options)
-    attach_storages(container, context.storages, _storage_folder(container), facts["byteorder"])
+    attach_storages(container, context.storages, storage_folder(container.names), facts["byteorder"])
     contents = Contents("zip", tree, container, context.storages, list(machine.globals.values()), facts)
     contents.decoded = options.limits.decoded_bytes - machine.room
     contents.metadata = extra_texts(container)
     return contents
 
 
-def _storage_folder(container: ZipContainer) -> str:
+def storage_folder(names: Collection[str]) -> str:
     """``data/``; torch 1.4, where the format was young, wrote ``tensors/``, which no torch since 1.5 reads."""
-    names = container.names
     early = not any(name.startswith("data/") for name in names) and any(name.startswith("tensors/") for name in names)
     return "tensors/" if early else "data/"
 

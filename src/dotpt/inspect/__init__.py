@@ -4,7 +4,10 @@ A decoded file (`dotpt.Archive`) crosses this boundary inwards, a `Report` outwa
 of a tensor, and nothing imports torch or numpy: a report costs the directory and the pickle.
 
 * `claims`: a statement and how certain it is       * `kinds`, `frameworks`, `writer`: what it is, and whose
-* `roles`, `optimizers`: which part is which         * `summary`, `waste`, `prefixes`: what the tensors amount to
+* `roles`, `names`, `optimizers`: which part is which   * `summary`, `waste`, `prefixes`, `notes`: what it amounts to
 * `safety`: what the pickles name                    * `damage`: what is left of a file that was cut
-* `usage`: the lines that load it                    * `report`, `html`: all of it, for programs and people
+* `usage`: the lines that load it                    * `report`, `text`, `html`: all of it, for programs and people
+* `content`, `plain`, `sizes`: looks into the tree, values as JSON, sizes as words
+
+To teach dotpt another library, add a row to a table of `frameworks`; another key, to one of `names`.
 """

@@ -96,7 +96,10 @@ def _zip(contents: Contents) -> Claim:
         if (2, 1) < since < (2, 7):
             start, because = _text(since), f"{because}; it names {why}"
         return inferred(f"torch {start} to 2.6", because)
-    if str(facts.get("version")) in ("1", "2") or _version_is_first(contents):
+    if str(facts.get("version")) in ("1", "2"):
+        early = {"1": "torch 1.4", "2": "torch 1.5"}[str(facts["version"])]
+        return inferred(early, f"it is of zip version {facts['version']}")
+    if _version_is_first(contents):
         return inferred("torch 1.4 or 1.5", f"it has version {facts.get('version')}, written before the tensors")
     start = _text(since) if (1, 6) < since <= (2, 0) else "1.6"
     because = f"it has version {facts.get('version', '(missing)')} and no record byteorder"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
@@ -98,6 +101,34 @@ def test_a_name_with_escapes_cannot_forge_output(cli, tmp_path):
     assert "\x1b" not in ran.err
     assert "a\\x1b[31m\\nb[bold].pt" in ran.err
     assert ran.err.count("\n") == 2
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server that cannot send parts of a file."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(FIXTURES))) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("verb", ["inspect", "ls", "show", "verify"])
+def test_a_server_that_sends_only_whole_files(cli, server, verb):
+    address = f"{server}/zip/state_dict.pt"
+    ran = cli(verb, address)
+    assert ran.code == 2
+    assert "--download" in ran.err
+    ran = cli(verb, address, "--download")
+    assert (ran.code, ran.err) == (0, "")
+    assert cli(verb, f"{server}/gone.pt").code == 2
 
 
 def test_the_same_file_twice(cli, tmp_path):

@@ -73,7 +73,9 @@ def test_filter_and_sort(cli):
 
 
 @pytest.mark.parametrize("columns", [80, 120, 200])
-@pytest.mark.parametrize("name", ["zip/checkpoint_lightning", "zip/module_custom", "legacy/state_dict", "other/script", "zip/shared_views"])
+@pytest.mark.parametrize(
+    "name", ["zip/checkpoint_lightning", "zip/module_custom", "legacy/state_dict", "other/script", "zip/shared_views"]
+)
 def test_everything_fits_the_terminal_but_code(cli, monkeypatch, columns, name):
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.chdir(FIXTURES)

@@ -150,7 +150,12 @@ def test_json(cli):
     (entry,) = document["files"]
     assert (entry["file"], entry["format"], entry["count"]) == (str(STATE_DICT), "zip", 2)
     (tensor,) = entry["tensors"]
-    assert (tensor["name"], tensor["shape"], tensor["dtype"], tensor["bytes"]) == ("0.weight", [4, 3, 3, 3], "float32", 432)
+    assert (tensor["name"], tensor["shape"], tensor["dtype"], tensor["bytes"]) == (
+        "0.weight",
+        [4, 3, 3, 3],
+        "float32",
+        432,
+    )
 
 
 def test_every_stored_fixture_can_be_listed_or_says_why_not(cli):

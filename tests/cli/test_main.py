@@ -27,7 +27,11 @@ def imported_by(*arguments: object) -> set[str]:
     )
     environment = os.environ | {"PYTHONPATH": str(SOURCES)}
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return set(subprocess.run(command, env=environment, capture_output=True, check=True, text=True).stdout.splitlines()[-1].split())
+    return set(
+        subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
+        .stdout.splitlines()[-1]
+        .split()
+    )
 
 
 def test_version(cli):
@@ -169,7 +173,12 @@ def test_json_has_errors_in_the_order_of_the_files(cli, tmp_path):
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 def test_any_encoding_of_stdout_will_do(encoding):
-    ran = run_process("inspect", FIXTURES / "zip/keys.pt", FIXTURES / "zip/strings.pt", env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"})
+    ran = run_process(
+        "inspect",
+        FIXTURES / "zip/keys.pt",
+        FIXTURES / "zip/strings.pt",
+        env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )
     assert ran.err == ""
     assert ran.code == 0
 

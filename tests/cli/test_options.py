@@ -15,7 +15,16 @@ STATE_DICT = FIXTURES / "zip/state_dict.pt"
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("0", 0), ("5000", 5000), ("1_000", 1000), ("8M", 8_000_000), ("1.5kB", 1500), ("2GiB", 2 << 30), ("1 MB", 10**6), ("9007199254740993", 2**53 + 1)],
+    [
+        ("0", 0),
+        ("5000", 5000),
+        ("1_000", 1000),
+        ("8M", 8_000_000),
+        ("1.5kB", 1500),
+        ("2GiB", 2 << 30),
+        ("1 MB", 10**6),
+        ("9007199254740993", 2**53 + 1),
+    ],
 )
 def test_whole_numbers(text, value):
     assert whole_number(text) == value
@@ -82,7 +91,16 @@ def test_options_are_not_abbreviated(cli):
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (99_949, "99.9 kB"), (999_499, "999 kB"), (999_500, "1.00 MB"), (1 << 30, "1.07 GB"), (5 * 10**17, "500 PB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.00 kB"),
+        (99_949, "99.9 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.00 MB"),
+        (1 << 30, "1.07 GB"),
+        (5 * 10**17, "500 PB"),
+    ],
 )
 def test_sizes(count, text):
     assert words.size(count) == text

@@ -79,9 +79,14 @@ def test_a_bar_before_anything_is_known(terminal):
 
 def test_the_bar_ends_with_an_error(terminal):
     stream = terminal()
-    with pytest.raises(ValueError, match="x"), progress.Watch("reading"):
-        time.sleep(0.4)
-        raise ValueError("x")
+
+    def fail():
+        with progress.Watch("reading"):
+            time.sleep(0.4)
+            raise ValueError("x")
+
+    with pytest.raises(ValueError, match="x"):
+        fail()
     before = stream.getvalue()
     time.sleep(0.3)
     assert stream.getvalue() == before

@@ -46,7 +46,12 @@ def test_figures_are_those_of_numpy(cli):
     assert figures["std"] == pytest.approx(array.std(), rel=1e-12)
     assert np.array_equal(np.array(tensor["values"]), array)
     assert sum(row["count"] for row in tensor["histogram"]) == array.size
-    assert (tensor["address"], tensor["index"], tensor["checksum"], tensor["values_of"]) == ("0.weight", None, "right", None)
+    assert (tensor["address"], tensor["index"], tensor["checksum"], tensor["values_of"]) == (
+        "0.weight",
+        None,
+        "right",
+        None,
+    )
 
 
 def test_a_bare_tensor_needs_no_name(cli):
@@ -234,6 +239,12 @@ def test_a_damaged_tensor_is_shown_and_is_a_finding(cli, damaged, monkeypatch, i
     assert "WRONG" in ran.out
     assert shown(cli("show", damaged, "0.weight", "--json"))["checksum"] == "wrong"
     assert cli("show", damaged, "1.bias").code == 0
+
+
+def test_a_part_of_a_large_tensor_is_printed_whole(cli, monkeypatch):
+    expected = cli("show", STATE_DICT, "0.weight[0]").out
+    monkeypatch.setattr(pieces, "WHOLE", 200)  # more than the part, less than the tensor
+    assert cli("show", STATE_DICT, "0.weight[0]").out == expected
 
 
 def test_a_part_is_not_verified_and_says_so(cli, damaged):

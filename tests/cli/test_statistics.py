@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_bins_hold_what_they_say(scale, shift):
     for low, high, count in bins:
         assert count == int(((values >= low) & (values < high)).sum())
         assert math.frexp(high - low)[0] == 0.5  # a power of two
-    assert all(a[1] == b[0] for a, b in zip(bins, bins[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(bins))
 
 
 def test_an_outlier_widens_the_bins():

@@ -58,8 +58,8 @@ def test_a_damaged_file_names_its_tensors(cli, damaged):
 def test_a_file_without_checksums_says_so(cli):
     ran = cli("verify", FIXTURES / "legacy/state_dict.pt")
     assert ran.code == 0
-    assert "no checksums" in ran.out
-    assert "Nothing could be compared" in ran.out
+    assert "whole as far as can be seen (it has no checksums, as in all files of this format; " in ran.out
+    assert len(ran.out.splitlines()) == 1
 
 
 def test_quiet_prints_only_what_is_damaged(cli, damaged):

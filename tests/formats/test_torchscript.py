@@ -272,7 +272,8 @@ def test_code_extra_files_and_globals(written: dict[str, Path]) -> None:
     with zipfile.ZipFile(written["script"]) as archive_:
         sizes = {info.filename.partition("/")[2]: info.file_size for info in archive_.infolist()}
     assert code == {name: size for name, size in sizes.items() if name.startswith("code/")}
-    assert list(contents.metadata) == ["extra/labels.json", "extra/note.txt"]
+    assert list(contents.metadata) == ["labels.json", "note.txt"]
+    assert all(type(text) is str and text for text in contents.metadata.values())
     assert {name.module for name in contents.globals if not name.known} >= {"__torch__.tests.corpus.script"}
     contents.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -152,8 +153,7 @@ class Archive:
             while name in found:  # {"a": {"b": t}, "a.b": t}: two places, one spelling
                 name, number = f"{address}#{number}", number + 1
             if id(ref) in first:
-                known, ref = ref, TensorRef(ref.storage, ref.dtype, ref.offset, ref.shape, ref.strides, ref.requires_grad)
-                ref.layout, ref.flavor, ref.extra, ref.parts = known.layout, known.flavor, known.extra, known.parts
+                ref = copy(ref)
             else:
                 first[id(ref)] = ref
             ref.name, ref.archive = name, self
@@ -173,9 +173,13 @@ class Archive:
         self._check_open()
         memories = Memories(self.contents)
         mapped = self.mmap if mmap is None else mmap
-        memories.fetch(storages_of([ref]), mapped=mapped, verify=self.verify if verify is None else verify)
         made = make_backend(backend, memories)
-        return build(lambda: made.leaf(ref), self.contents)
+
+        def make() -> Any:
+            memories.fetch(storages_of([ref]), mapped=mapped, verify=self.verify if verify is None else verify)
+            return made.leaf(ref)
+
+        return build(make, self.contents)
 
     def read_slice(self, ref: TensorRef, index: Any) -> Any:
         """Part of a tensor, reading only the bytes that it spans (what ``ref[10:20]`` calls)."""

@@ -11,7 +11,7 @@ from dotpt.archive import collector
 from dotpt.archive.archive import Archive, build, make_backend
 from dotpt.archive.memories import Memories, storages_of
 from dotpt.archive.opening import open_contents
-from dotpt.errors import UnsafeGlobal, UsageError
+from dotpt.errors import TensorError, UnsafeGlobal, UsageError
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.pickling.explain import unsafe_globals
@@ -108,6 +108,12 @@ def _finish(
         loaded = build(lambda: transform(contents.tree, made.leaf, limits.nesting, made.finish), contents)
         _advance(source, contents)
         return loaded
+    except MemoryError:
+        raise TensorError(
+            "There is not enough memory for the tensors.",
+            path=contents.container.source.name,
+            hint="mmap=True maps a local file instead of reading it; only= reads a part",
+        ) from None
     finally:
         if not hasattr(source, "read"):
             contents.close()

@@ -41,7 +41,7 @@ def read_slice(archive: Archive, ref: TensorRef, index: Any) -> Any:
         base.container.source.read_into(record.offset + start + first, memory.view)
     if ref.storage.swap:
         swap_bytes(memory, ref.dtype.swap)
-    window.offset = 0
+    window.look(offset=0)
     array = strided_array(window, Memory(memory.buffer, memory.start, memory.length))
     return array[()] if not array.shape else array
 

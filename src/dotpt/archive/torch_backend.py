@@ -102,19 +102,20 @@ class TorchBackend:
         if storage is None or ref.extra is not None or ref.flavor != "tensor" or storage in self._alone:
             return self._any_tensor(ref)
         # The common case: a contiguous tensor that is all of its storage, and the first to look at it.
-        dtype = ref.dtype
-        key = (dtype, storage.nbytes, ref.offset, ref.shape, ref.strides, storage.location)
+        window = ref.window
+        key = (window, storage.nbytes, storage.location)
         try:
             plan = self._plans[key]
         except KeyError:
             plan = self._plans[key] = self._plan(ref, storage)
         if plan is None or storage in self._storages or storage.view_of is not None:
             return self._any_tensor(ref)
-        memory = self._memories.of(storage, dtype)
-        tensor = self._alone[storage] = _from_numpy(_array(ref.shape, plan.numpy, memory.buffer, memory.start))
+        memory = self._memories.of(storage, window.dtype)
+        tensor = _from_numpy(_array(window.shape, plan.numpy, memory.buffer, memory.start))
         if plan.view is not None:
-            tensor = self._alone[storage] = tensor.view(plan.view)
-        return tensor.requires_grad_(True) if ref.requires_grad else tensor
+            tensor = tensor.view(plan.view)
+        self._alone[storage] = tensor
+        return tensor.requires_grad_(True) if window.requires_grad else tensor
 
     def _plan(self, ref: TensorRef, storage: StorageRef) -> _Plan | None:
         """How tensors of this description are made on the whole of a CPU storage, or None if they are not that."""

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from dotpt.archive.archive import Archive, NoSuchTensor
-from dotpt.pickling.tree import named_children
+from dotpt.pickling.tree import named_children, spelled
 from dotpt.tensors.refs import TensorRef
 
 _INDEX = re.compile(r"(.*)\[([-\d:,.\s]*)\]", re.DOTALL)
@@ -101,7 +101,7 @@ def value_at(tree: Any, address: str) -> Any:
             continue
         for key, child in named_children(value):
             visited += 1
-            name = str(key)
+            name = spelled(key)
             if rest == name:
                 ways.append((child, ""))
             elif name and rest.startswith(name + "."):
@@ -130,7 +130,7 @@ def _outer_addresses(tree: Any, depth: int = 3) -> Iterator[str]:
         following: list[tuple[str, Any]] = []
         for address, value in level:
             for key, child in named_children(value):
-                name = f"{address}.{key}" if address else str(key)
+                name = f"{address}.{spelled(key)}" if address else spelled(key)
                 yield name
                 if len(following) < 1000 and not isinstance(child, (str, bytes, int, float, TensorRef)):
                     following.append((name, child))

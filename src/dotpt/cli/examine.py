@@ -52,7 +52,7 @@ def examine(target: Target, edge: int, watch: Watch) -> Examined:
     """
     ref: TensorRef = target.value
     wanted = ref if target.index is None else _part(ref, target)
-    if isinstance(wanted, TensorRef) and streams(wanted):
+    if isinstance(wanted, TensorRef) and streams(wanted, part=wanted is not ref):
         return _streamed(wanted, edge, watch)
     checksum = _recorded(ref)
     try:

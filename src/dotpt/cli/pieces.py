@@ -115,8 +115,12 @@ class Streamed:
         return small
 
 
-def streams(ref: TensorRef) -> bool:
-    """Whether a tensor is so large that it is read in pieces (and so plain that it can be)."""
+def streams(ref: TensorRef, *, part: bool = False) -> bool:
+    """Whether a tensor is so large that it is read in pieces (and so plain that it can be).
+
+    Args:
+        part: only the bytes that ``ref`` spans would be read, not all of its storage.
+    """
     storage = ref.storage
     if storage is None or ref.layout != "strided" or ref.dtype.bits or "scheme" in (ref.extra or {}):
         return False
@@ -124,4 +128,5 @@ def streams(ref: TensorRef) -> bool:
     record = base.record
     if record is None or record.method != STORED:
         return False
-    return max(base.nbytes, ref.numel * ref.dtype.itemsize) > WHOLE
+    read = ref.extent * ref.dtype.itemsize if part else base.nbytes
+    return max(read, ref.numel * ref.dtype.itemsize) > WHOLE

@@ -101,7 +101,7 @@ def shorten(text: str, room: int, ellipsis: str = "…") -> str:
 
     Example:
         >>> shorten("encoder.layers.0.attention.weight", 20)
-        'enc….attention.weight'
+        'enc…attention.weight'
     """
     if width_of(text) <= room:
         return text
@@ -150,9 +150,10 @@ def _wrapped(parts: tuple[Part, ...], room: int) -> Iterator[list[Part]]:
         width = sum(width_of(text) for text, _ in word)
         if space == "\n" or (used and used + len(space) + width > room):
             yield line
-            line, used, space = [], 0, space.lstrip(" ").removeprefix("\n")
-        line += [space, *word]
-        used += len(space) + width
+            line, used = [*word], width
+        else:
+            line += [space, *word]
+            used += len(space) + width
     yield line
 
 

@@ -31,7 +31,7 @@ _CHECKSUMS = {
     RIGHT: "right",
     WRONG: "WRONG: the values are not those that were saved",
     NONE: "none in the file, so damage cannot be seen",
-    UNCHECKED: "not checked: it covers the whole record, and only a part was read (dotpt verify checks it)",
+    UNCHECKED: "not checked: only a part of the record was read (`dotpt verify` checks it)",
 }
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from dotpt.cli import words
 from dotpt.cli.columns import Column, draw
 from dotpt.cli.screen import Screen
+from dotpt.cli.tensors import storages_of
 from dotpt.tensors.refs import TensorRef
 
 _DEEPEST = 64  # a key of a million dots is one name, not a million levels
@@ -32,7 +33,7 @@ class Node:
         name: the last part of its address (several parts, where nothing branches off between them).
         ref: the tensor, for a leaf.
         children: what lies in it, in the order of the file.
-        tensors, bytes: how much lies in it.
+        tensors, bytes: how much lies in it; what is tied to a tensor before it takes no bytes of its own.
         look: equal for nodes that differ only by name.
         alike: names of the nodes that this one stands for, itself included.
         opened: whether its children are drawn.
@@ -64,6 +65,7 @@ def grow(refs: Iterable[TensorRef]) -> Node:
     """The tree of tensors by the parts of their addresses."""
     root = Node("")
     index: dict[int, dict[str, Node]] = {id(root): {}}
+    seen: set[int] = set()
     for ref in refs:
         node = root
         *modules, last = ref.name.split(".", _DEEPEST)
@@ -75,7 +77,10 @@ def grow(refs: Iterable[TensorRef]) -> Node:
                 node.children.append(child)
                 index[id(child)] = {}
             node = child
-        node.children.append(Node(last, ref))
+        storages = {id(storage) for storage in storages_of(ref)}
+        tied = bool(storages) and storages <= seen
+        seen |= storages
+        node.children.append(Node(last, ref, tensors=1, bytes=0 if tied else ref.nbytes))
     _settle(root)
     return root
 
@@ -85,7 +90,6 @@ def _settle(node: Node) -> None:
     for child in node.children:
         _settle(child)
     if node.ref is not None:
-        node.tensors, node.bytes = 1, node.ref.nbytes
         node.look = (node.ref.shape, node.ref.dtype.name, node.ref.layout)
         return
     # the root keeps its only child: that is the first name that is drawn
@@ -93,7 +97,9 @@ def _settle(node: Node) -> None:
         only = node.children[0]
         node.name, node.children = f"{node.name}.{only.name}", only.children
     if len(node.children) == 1 and node.children[0].ref is not None and node.name:
-        node.name, node.ref, node.children = f"{node.name}.{node.children[0].name}", node.children[0].ref, []
+        only = node.children[0]
+        node.name, node.ref, node.children = f"{node.name}.{only.name}", only.ref, []
+        node.tensors, node.bytes = only.tensors, only.bytes
         return _settle(node)
     node.tensors = sum(child.tensors * max(len(child.alike), 1) for child in node.children)
     node.bytes = sum(child.bytes * max(len(child.alike), 1) for child in node.children)

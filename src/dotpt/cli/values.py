@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from dotpt.cli import words
-from dotpt.pickling.tree import named_children
+from dotpt.pickling.tree import named_children, spelled
 from dotpt.pickling.values import GeneratorState, InertObject, ReturnType
 from dotpt.tensors.refs import StorageRef, TensorRef
 
@@ -90,7 +90,7 @@ def _short_container(value: Any, room: int) -> str:
 
 
 def _some(keys: Iterable[Any], count: int) -> str:
-    shown = ", ".join(words.one_line(str(key)[:_LONG]) for key in islice(keys, 3))
+    shown = ", ".join(words.one_line(spelled(key)[:_LONG]) for key in islice(keys, 3))
     return f": {shown}{f' and {count - 3:,} more' if count > 3 else ''}" if count else ""
 
 
@@ -111,7 +111,7 @@ def outline(value: Any, *, most: int | None = 40, depth: int = 4) -> Iterator[tu
             yield level, "", f"and {1 + sum(1 for _ in children):,} more here"
             return
         lines += 1
-        yield level, words.one_line(str(key)[:_LONG]), short(child)
+        yield level, words.one_line(spelled(key)[:_LONG]), short(child)
         if level + 1 < depth and _opens(child) and not any(child is outer for outer in path):
             open_.append((level + 1, named_children(child)))
             path.append(child)
@@ -173,7 +173,7 @@ class _Plain:
         return short(value)
 
     def _items(self, pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
-        return {str(key): self.of(item) for key, item in islice(pairs, _SHOWN)}
+        return {spelled(key): self.of(item) for key, item in islice(pairs, _SHOWN)}
 
 
 def number(value: float) -> float | str:

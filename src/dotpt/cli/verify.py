@@ -82,7 +82,8 @@ def _verdict(outcome: Verification) -> list[Part]:
     if outcome.deviations:
         return [("BREAKS RULES", "bold red"), f": {words.plural(len(outcome.deviations), 'deviation')}{facts}"]
     if len(outcome.unverified) == len(outcome.records):
-        facts = f": no checksums; {words.plural(outcome.tensors, 'tensor')} checked"
+        old = ", as in all files of this format" if outcome.format in ("legacy", "tar") else ""
+        facts = f" (it has no checksums{old}; {words.plural(outcome.tensors, 'tensor')} checked against their storages)"
         return [("whole as far as can be seen", "yellow"), facts]
     return [("whole", "green"), facts]
 
@@ -121,12 +122,6 @@ def _deviations(job: Job, outcome: Verification) -> list[list[Part]]:
 
 def _draw_unverified(screen: Screen, outcome: Verification) -> None:
     unverified = outcome.unverified
-    if not unverified:
-        return
-    if len(unverified) == len(outcome.records):
-        text = "Nothing could be compared: the file has no checksums, as files of the old format have none."
-        text = text if outcome.format in ("legacy", "tar") else "Nothing could be compared: the file has no checksums."
-    else:
+    if unverified and len(unverified) < len(outcome.records):
         names = words.listed([words.one_line(name) for name in unverified])
-        text = f"Without a checksum, so not verified: {names}"
-    screen.fact("", (text, "yellow"), column=2)
+        screen.fact("", (f"Without a checksum, so not verified: {names}", "yellow"), column=2)

@@ -71,5 +71,5 @@ def _sparse(vocabulary: Vocabulary, args: Args) -> Any:
         raise bad(_SPARSE)
     size, requires_grad, parts = args[1], args[2], args[3:-1]
     ref = build_torch.sparse(vocabulary, (Symbol(layout), (*parts, size)))
-    ref.requires_grad = requires_grad
+    ref.look(requires_grad=requires_grad)
     return ref

@@ -143,7 +143,8 @@ def _parameter(vocabulary: Vocabulary, args: Args) -> Any:
     if type(args[0]) is InertObject:  # a parameter around a tensor subclass
         return args[0]
     ref = _derived(args[0], "torch._utils._rebuild_parameter")
-    ref.flavor, ref.requires_grad = "parameter", args[1]
+    ref.flavor = "parameter"
+    ref.look(requires_grad=args[1])
     return _with_attributes(ref, args[3] if len(args) > 3 else None)
 
 
@@ -205,7 +206,7 @@ def _from_cpu(vocabulary: Vocabulary, args: Args) -> TensorRef:
     if len(args) != 4 or type(args[1]) is not DType or type(args[3]) is not bool:
         raise bad("torch._utils._rebuild_device_tensor_from_cpu_tensor")
     ref = _derived(args[0], "torch._utils._rebuild_device_tensor_from_cpu_tensor")
-    ref.requires_grad = args[3]
+    ref.look(requires_grad=args[3])
     ref.extra = (ref.extra or {}) | {"device": str(args[2])}
     return ref
 
@@ -367,7 +368,7 @@ def _old_parameter(vocabulary: Vocabulary, args: Args) -> TensorRef:
         ref = TensorRef(None, DTYPES["float32"], 0, (0,), (1,))
     elif len(args) <= 2 and type(args[-1]) in (bool, TensorRef):
         ref = _derived(args[0], "torch.nn.Parameter")
-        ref.requires_grad = args[1] if len(args) == 2 else True
+        ref.look(requires_grad=args[1] if len(args) == 2 else True)
     else:
         raise bad("torch.nn.Parameter")
     ref.flavor = "parameter"
@@ -380,16 +381,15 @@ def _set_tensor(vocabulary: Vocabulary, target: TensorRef, state: Any) -> bool:
         return False
     if len(state) == 4 and type(state[0]) is StorageRef:
         found = vocabulary.context.bounds.tensor(state[0], state[0].dtype, *state[1:])
-        target.storage, target.dtype, target.offset = found.storage, found.dtype, found.offset
-        target.shape, target.strides = found.shape, found.strides
+        target.storage, target.window = found.storage, found.window
         return True
     if len(state) == 5 and type(state[0]) is TensorRef:  # data, gradient, creator, volatile, requires_grad ...
         data, flavor = state[0], target.flavor
-        for slot in ("storage", "dtype", "offset", "shape", "strides", "layout", "extra", "parts"):
+        for slot in ("storage", "window", "layout", "extra", "parts"):
             setattr(target, slot, getattr(data, slot))
         target.flavor, state = flavor, (state[3], state[4], state[2])
     if len(state) == 3 and type(state[0]) is bool:
-        target.requires_grad = state[0]
+        target.look(requires_grad=state[0])
         return True
     return False
 

@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any
 from dotpt.errors import DotptError
 from dotpt.pickling.values import StorageClass
 from dotpt.pickling.vocabulary import Known
-from dotpt.tensors.dtypes import DType
-from dotpt.tensors.refs import StorageRef, TensorRef
+from dotpt.tensors.refs import StorageRef, TensorRef, Window
 
 if TYPE_CHECKING:
     from dotpt.pickling.machine import Machine
@@ -63,8 +62,8 @@ _HEAD = re.compile(rb"\(\((%s)(%s)" % (_GET, _GET), re.DOTALL)
 _PLACE = re.compile(rb"(%s)(%s)N?t" % (_GET, _NUMBER), re.DOTALL)
 _OFFSET = re.compile(rb"(%s)(.*)" % _NUMBER, re.DOTALL)
 
-# What a run says apart from its keys: type, location, bytes of the storage, offset, shape, strides, requires_grad.
-_Plan = tuple[DType, str, int, int, tuple[int, ...], tuple[int, ...], bool]
+# What a run says apart from its keys: location and bytes of the storage, and how the tensor looks at it.
+_Plan = tuple[str, int, Window]
 
 
 class TensorRun:
@@ -94,18 +93,9 @@ class TensorRun:
         found = run.match(data, at)
         if found is None:
             return False
-        puts: list[bytes] = []
-        # The first tensor's key and function are on the stack already; the entries after it bring theirs.
-        pieces = (b"", b"", b"", b"", b"", *found.groups(b""))
         function = stack.pop()
-        while self._take(pieces, puts):
-            machine.at = found.end()
-            if len(stack) + machine.marked >= machine.limits.stack or first < 256 <= len(machine.memo):
-                break
-            found = entry.match(data, machine.at)
-            if found is None:
-                break
-            pieces = found.groups(b"")
+        # The first tensor's key and function are on the stack already; the entries after it bring theirs.
+        puts = self._take((b"", b"", b"", b"", b"", *found.groups(b"")), found.end(), entry, first)
         if not puts:
             stack.append(function)
             return False
@@ -113,69 +103,65 @@ class TensorRun:
             raise Unsure
         return True
 
-    def _take(self, pieces: tuple[bytes, ...], puts: list[bytes]) -> bool:
-        """Push the key and the tensor that these pieces of a run describe; False if only the machine can tell."""
-        (key_length, raw, put, key_get, rebuild, head, length, digits, put_storage, get_storage, place, put_pid,
-         layout, put_shape, strides, put_strides, tail, put_hooks, put_args, put_tensor) = pieces  # fmt: skip
-        code = (rebuild, head, place, layout, strides, tail)
-        plan = self._plans.get(code)
-        if plan is None:
-            plan = self._plans[code] = self._resolve(*code)
-            if plan is None:
-                return False
-        dtype, tag, nbytes, start, size, steps, wants_grad = plan
-        machine = self._machine
-        memo, stack = machine.memo, machine.stack
-        if length:
-            name: Any = digits.decode()
-            if len(digits) != length[0]:
-                return False
-        else:
-            name = self._remembered(get_storage)
-            if type(name) is not str:
-                return False
-        key: Any = None
-        if key_length:
-            if len(raw) != key_length[0]:
-                return False
-            try:
-                key = raw.decode()
-            except UnicodeDecodeError:
-                return False
-        elif key_get:
-            key = self._remembered(key_get)
-            if type(key) is not str:
-                return False
-        storages = machine.context.storages
-        storage = storages.get(name)
-        if storage is None:
-            storage = storages[name] = StorageRef(name, dtype, tag, nbytes)
-        elif storage.nbytes != nbytes or storage.dtype is not dtype:
-            return False
-        ref = TensorRef(storage, dtype, start, size, steps, wants_grad)
-        if key_length and length and put_shape and put_strides:
-            memo += (key, name, NOT_KEPT, size, steps, NOT_KEPT, NOT_KEPT, ref)
-            stack += (key, ref)
-        else:
-            memo += self._kept(key if key_length else None, name if length else None, plan, put_shape, put_strides, ref)
-            if key is not None:
-                stack.append(key)
-            stack.append(ref)
-        puts += (put, put_storage, put_pid, put_shape, put_strides, put_hooks, put_args, put_tensor)
-        machine.room -= _COST
-        if machine.room < 0:
-            machine.charge(0)
-        return True
+    def _take(self, pieces: tuple[bytes, ...], end: int, entry: re.Pattern[bytes], first: int) -> list[bytes]:
+        """Push the key and the tensor that these pieces describe, and those of all entries that follow.
 
-    def _kept(self, key: Any, name: Any, plan: _Plan, put_shape: bytes, put_strides: bytes, ref: TensorRef) -> list[Any]:
-        """What a run leaves in the memo, where it lacks one of its usual PUTs."""
-        kept = [value for value in (key, name) if value is not None]
-        kept.append(NOT_KEPT)
-        if put_shape:
-            kept.append(plan[4])
-        if put_strides:
-            kept.append(plan[5])
-        return [*kept, NOT_KEPT, NOT_KEPT, ref]
+        One loop, since it runs once a tensor. It ends where only the machine can tell what comes.
+
+        Returns:
+            The PUTs that were passed, as they are written.
+        """
+        machine, plans, data, remembered = self._machine, self._plans, self._machine.data, self._remembered
+        memo, stack, storages, through = machine.memo, machine.stack, machine.context.storages, TensorRef.through
+        room, puts = machine.limits.stack - machine.marked, list[bytes]()
+        while True:
+            (key_length, raw, put, key_get, rebuild, head, length, digits, put_storage, get_storage, place, put_pid,
+             layout, put_shape, strides, put_strides, tail, put_hooks, put_args, put_tensor) = pieces  # fmt: skip
+            code = (rebuild, head, place, layout, strides, tail)
+            plan = plans.get(code)
+            if plan is None:
+                plan = plans[code] = self._resolve(*code)
+                if plan is None:
+                    return puts
+            tag, nbytes, window = plan
+            name: Any = digits.decode() if length else remembered(get_storage)
+            key: Any = None
+            if key_length:
+                try:
+                    key = raw.decode()
+                except UnicodeDecodeError:
+                    return puts
+            elif key_get:
+                key = remembered(key_get)
+                if type(key) is not str:
+                    return puts
+            if type(name) is not str or (length and len(digits) != length[0]) or (key_length and len(raw) != key_length[0]):
+                return puts
+            storage = storages.get(name)
+            if storage is None:
+                storage = storages[name] = StorageRef(name, window.dtype, tag, nbytes)
+            elif storage.nbytes != nbytes or storage.dtype is not window.dtype:
+                return puts
+            ref = through(window, storage)
+            if key_length and length and put_shape and put_strides:
+                memo += (key, name, NOT_KEPT, window.shape, window.strides, NOT_KEPT, NOT_KEPT, ref)
+                stack += (key, ref)
+            else:
+                names = [value for value, fresh in ((key, key_length), (name, length)) if fresh]
+                memo += (*names, NOT_KEPT, *_sizes_kept(window, put_shape, put_strides), NOT_KEPT, NOT_KEPT, ref)
+                stack += (ref,) if key is None else (key, ref)
+            puts += (put, put_storage, put_pid, put_shape, put_strides, put_hooks, put_args, put_tensor)
+            machine.at = end
+            machine.room -= _COST
+            if machine.room < 0:
+                machine.charge(0)
+            if len(stack) >= room or first < 256 <= len(memo):
+                return puts
+            found = entry.match(data, end)
+            if found is None:
+                return puts
+            end = found.end()
+            pieces = found.groups(b"")
 
     def _resolve(
         self, rebuild: bytes, head: bytes, place: bytes, layout: bytes, strides: bytes, tail: bytes
@@ -198,14 +184,19 @@ class TensorRun:
         probe = StorageRef("", kind.dtype, location, nbytes)
         start, size, steps, wants_grad = _number(window[1]), _sizes(window[2]), _sizes(strides), tail[:1] == b"\x88"
         try:
-            self._machine.context.bounds.tensor(probe, kind.dtype, start, size, steps, wants_grad)
+            ref = self._machine.context.bounds.tensor(probe, kind.dtype, start, size, steps, wants_grad)
         except DotptError:
             return None  # the machine meets the same error, and knows the storage's name
-        return kind.dtype, location, nbytes, start, size, steps, wants_grad
+        return location, nbytes, ref.window
 
     def _remembered(self, get: bytes) -> Any:
         index = int.from_bytes(get[1:], "little")
         return self._machine.memo[index] if index < len(self._machine.memo) else None
+
+
+def _sizes_kept(window: Window, put_shape: bytes, put_strides: bytes) -> list[tuple[int, ...]]:
+    """The shape and strides that the run remembers: an empty tuple is never PUT."""
+    return [sizes for sizes, put in ((window.shape, put_shape), (window.strides, put_strides)) if put]
 
 
 def _is_rebuild(function: Any) -> bool:

@@ -218,7 +218,7 @@ def named_tensors(tree: Any, nesting: int, room: int = DEFAULT_LIMITS.decoded_by
         for key, child in named_children(value):
             kind = type(child)
             if kind is TensorRef or kind in _CONTAINERS or kind not in ATOMS and getattr(child, "dtype", None) == object:
-                found.append((f"{address}.{_spelled(key)}" if address else _spelled(key), child, depth + 1))
+                found.append((f"{address}.{spelled(key)}" if address else spelled(key), child, depth + 1))
                 left -= len(found[-1][0]) + (400 if kind is TensorRef else 0)
                 if left < 0:
                     raise LimitExceeded("decoded_bytes", room - left, room)
@@ -239,7 +239,7 @@ def _attributes(attributes: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
             yield key, child
 
 
-def _spelled(key: Any) -> str:
+def spelled(key: Any) -> str:
     """A key as text. Of some keys numpy makes none: a date without a unit, for example."""
     try:
         return str(key)

@@ -49,10 +49,13 @@ def allocate(length: int) -> Memory:
 
 
 def _map(length: int) -> mmap.mmap:
-    if hasattr(mmap, "MAP_ANONYMOUS") and hasattr(mmap, "MAP_PRIVATE"):
-        # The default would be shared memory, which has no huge pages and is several times slower.
-        return mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    return mmap.mmap(-1, length)
+    try:
+        if hasattr(mmap, "MAP_ANONYMOUS") and hasattr(mmap, "MAP_PRIVATE"):
+            # The default would be shared memory, which has no huge pages and is several times slower.
+            return mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        return mmap.mmap(-1, length)
+    except (OSError, OverflowError) as error:  # ENOMEM, for all that an anonymous mapping can fail for
+        raise MemoryError(f"{length:,} bytes") from error
 
 
 def _address(buffer: mmap.mmap) -> int:

@@ -204,7 +204,10 @@ def _run(
     helpers = [threading.Thread(target=work, args=(False,), daemon=True) for _ in range(count - 1)]
     if total >= _LEAST_THREADED:
         for helper in helpers:
-            helper.start()
+            try:
+                helper.start()
+            except RuntimeError:  # no thread to be had: the caller's own does all the work
+                break
     work(True)
     for helper in helpers:
         if helper.ident is not None:

@@ -55,17 +55,32 @@ class StorageRef:
         return f"<storage {self.key}: {self.nbytes:,} bytes, {self.location}>"
 
 
+class Window:
+    """How a tensor looks at its storage. The tensors of one size in a model share one.
+
+    Attributes:
+        dtype, offset, shape, strides, requires_grad: as `TensorRef` gives them.
+    """
+
+    __slots__ = ("dtype", "offset", "requires_grad", "shape", "strides")
+
+    def __init__(
+        self, dtype: DType, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], requires_grad: bool = False
+    ) -> None:
+        self.dtype = dtype
+        self.offset = offset
+        self.shape = shape
+        self.strides = strides
+        self.requires_grad = requires_grad
+
+
 class TensorRef:
     """A tensor in a file, its bytes not yet read.
 
     Attributes:
         name: its address in the file (``model.layer1.weight``).
         storage: the storage it looks at; None for a meta tensor and for the composite layouts.
-        dtype: the element type.
-        shape: elements along each dimension.
-        strides: elements to skip per dimension.
-        offset: elements before the first one in the storage.
-        requires_grad: as it was saved.
+        window: how it looks at it: type, offset, shape, strides, requires_grad, which it also has itself.
         layout: ``strided``, ``sparse_coo``, ``sparse_csr``, ..., ``nested``, ``jagged``.
         flavor: ``tensor``, ``parameter``, ``buffer``.
         extra: what else the file says: ``conj``, ``neg``, quantizer, attributes.
@@ -90,19 +105,54 @@ class TensorRef:
         requires_grad: bool = False,
     ) -> None:
         self.storage = storage
-        self.dtype = dtype
-        self.offset = offset
-        self.shape = shape
-        self.strides = strides
-        self.requires_grad = requires_grad
+        self.window = Window(dtype, offset, shape, strides, requires_grad)
+
+    @classmethod
+    def through(cls, window: Window, storage: StorageRef) -> TensorRef:
+        """A tensor that looks at ``storage`` through a window that others use too."""
+        ref = cls.__new__(cls)
+        ref.storage = storage
+        ref.window = window
+        return ref
+
+    def look(self, **changes: Any) -> None:
+        """Change how the tensor looks at its storage; other tensors with the same window keep theirs."""
+        old = self.window
+        kept = {slot: getattr(old, slot) for slot in Window.__slots__}
+        self.window = Window(**(kept | changes))
 
     # -- facts ------------------------------------------------------------------------------------------------
+
+    @property
+    def dtype(self) -> DType:
+        """The element type."""
+        return self.window.dtype
+
+    @property
+    def offset(self) -> int:
+        """Elements of the storage before the first one."""
+        return self.window.offset
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Elements along each dimension."""
+        return self.window.shape
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Elements of the storage to skip per dimension."""
+        return self.window.strides
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether it was saved as one that gradients are computed for."""
+        return self.window.requires_grad
 
     @property
     def numel(self) -> int:
         """Number of elements."""
         total = 1
-        for size in self.shape:
+        for size in self.window.shape:
             total *= size
         return total
 

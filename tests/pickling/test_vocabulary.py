@@ -124,7 +124,7 @@ def test_any_arguments_give_a_typed_error_or_a_harmless_value() -> None:
         warnings.simplefilter("ignore")  # numpy's remarks on what it is asked for
         for _, data in calls(1, ROUNDS):
             read += survive(data, "numpy")
-    assert read > len(NAMES) // 2
+    assert read > 50
 
 
 @pytest.mark.torch

@@ -20,6 +20,8 @@ from dotpt.tensors.refs import StorageRef, TensorRef, contiguous_strides
 
 Locate = Callable[[str], Any]
 _from_numpy, _array = torch.from_numpy, np.ndarray
+_UntypedStorage: Any = torch.UntypedStorage  # torch leaves their constructors without types
+_TypedStorage: Any = torch.storage.TypedStorage
 # Types that torch takes from numpy as they are; the others are taken as integers of their size and viewed.
 _DIRECT = frozenset(
     "float64 float32 float16 int64 int32 int16 int8 uint8 bool complex64 complex128 uint16 uint32 uint64".split()
@@ -75,7 +77,7 @@ class TorchBackend:
         untyped = self._untyped(ref, ref.dtype)
         if ref.untyped:
             return untyped
-        return torch.storage.TypedStorage(wrap_storage=untyped, dtype=dtype_of(ref.dtype), _internal=True)
+        return _TypedStorage(wrap_storage=untyped, dtype=dtype_of(ref.dtype), _internal=True)
 
     def _untyped(self, ref: StorageRef, dtype: DType) -> Any:
         """The storage that all its tensors share."""
@@ -88,7 +90,7 @@ class TorchBackend:
                 base, start = ref.view_of
                 storage = self._untyped(base, dtype)[start : start + ref.nbytes]
             elif self._places.is_meta(ref.location):
-                storage = torch.UntypedStorage(ref.nbytes, device="meta")
+                storage = _UntypedStorage(ref.nbytes, device="meta")
             else:
                 storage = self._places.put(_as_storage(self._memories.of(ref, dtype)), ref.location)
             self._storages[ref] = storage
@@ -256,7 +258,7 @@ def _numpy_view(dtype: DType) -> _Plan | None:
 
 def _as_storage(memory: Memory) -> Any:
     if not memory.length:
-        return torch.UntypedStorage(0)
+        return _UntypedStorage(0)
     return torch.from_numpy(np.ndarray((memory.length,), np.uint8, memory.buffer, memory.start)).untyped_storage()
 
 
@@ -295,7 +297,7 @@ class _Places:
     """``map_location`` in all of torch's forms: None, a name, a device, a dictionary of names, a function."""
 
     def __init__(self, map_location: Any) -> None:
-        self._wanted = str(map_location) if isinstance(map_location, (str, torch.device)) else map_location
+        self._wanted: Any = str(map_location) if isinstance(map_location, (str, torch.device)) else map_location
         self._known: dict[str, str] = {}
 
     def target(self, tag: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 from dotpt.container.record import Record
 from dotpt.errors import ContainerError, LimitExceeded
@@ -19,7 +20,7 @@ def inflate(source: Source, record: Record, limits: Limits) -> bytes:
         LimitExceeded: it would expand to more than `Limits.inflated_bytes`, or `Limits.inflate_ratio` times.
         ContainerError: the stream is broken or does not give the stated size.
     """
-    facts = {"path": source.name, "record": record.name, "offset": record.offset}
+    facts: dict[str, Any] = {"path": source.name, "record": record.name, "offset": record.offset}
     if record.size > limits.inflated_bytes:
         raise LimitExceeded("inflated_bytes", record.size, limits.inflated_bytes, **facts)
     if record.size > MIB and record.size > record.stored * limits.inflate_ratio:

@@ -119,7 +119,8 @@ class ZipContainer(Container):
     @property
     def sizes(self) -> list[int]:
         """Bytes of the content of each record, by its position in the directory."""
-        return self._sizes
+        sizes: list[int] = self._sizes
+        return sizes
 
     @property
     def positions(self) -> dict[str, int]:

@@ -55,7 +55,7 @@ def storage_folder(names: Collection[str]) -> str:
 
 def extra_texts(container: ZipContainer) -> dict[str, str]:
     """What the author put beside the tensors (``_extra_files`` of torch.jit.save, other tools' records) as text."""
-    texts = {}
+    texts: dict[str, str] = {}
     for name in container.names:
         if name.startswith("extra/") and container.sizes[container.index(name)] <= _EXTRA_TEXT and len(texts) < 1000:
             texts[name.removeprefix("extra/")] = container.read(name).decode("utf-8", "replace")

@@ -98,8 +98,8 @@ def _set_dtype(vocabulary: Vocabulary, target: NumpyDType, state: Any) -> bool:
 
     if type(state) is not tuple or not 5 <= len(state) <= 9:
         return False
-    _, order, subarray, names, fields = state[:5]
-    order = order.decode("ascii") if type(order) is bytes else order
+    _, written, subarray, names, fields = state[:5]
+    order: Any = written.decode("ascii") if type(written) is bytes else written
     if order not in ("<", ">", "|", "="):
         return False
     base = target.value

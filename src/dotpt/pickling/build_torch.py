@@ -467,10 +467,10 @@ def _embedded(vocabulary: Vocabulary, args: Args) -> Any:
     """(bytes of a whole legacy file): how ``pickle.dumps`` writes a storage."""
     if len(args) != 1 or type(args[0]) is not bytes:
         raise bad("torch.storage._load_from_bytes")
-    if vocabulary.context.nested is None:
-        allowed = vocabulary.context.limits.nested_files
-        raise LimitExceeded("nested_files", allowed + 1, allowed)
     context = vocabulary.context
+    if context.nested is None:
+        allowed = context.limits.nested_files
+        raise LimitExceeded("nested_files", allowed + 1, allowed)
     context.charge(_EMBEDDED)
     tree, names, decoded = context.nested(args[0], context.room())
     context.charge(decoded)

@@ -35,7 +35,8 @@ class QuantizedArray:
         if self.axis is not None:
             shape = [-1 if d == self.axis else 1 for d in range(self.values.ndim)]
             scale, zero = scale.reshape(shape), zero.reshape(shape)
-        return ((self.values.astype(np.float64) - zero) * scale).astype(np.float32)
+        meant: Array = (self.values.astype(np.float64) - zero) * scale
+        return meant.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ def strided_array(ref: TensorRef, memory: Memory) -> Array:
     if dtype.name == "complex32":
         return _half_complex(ref, memory)
     if dtype.bits and dtype.kind == "quantized":
-        return np.ndarray((memory.length - ref.offset,), np.uint8, memory.buffer, memory.start + ref.offset)
+        packed: Array = np.ndarray((memory.length - ref.offset,), np.uint8, memory.buffer, memory.start + ref.offset)
+        return packed
     itemsize = dtype.itemsize
     start = memory.start + ref.offset * itemsize
     strides = tuple(stride * itemsize for stride in ref.strides)

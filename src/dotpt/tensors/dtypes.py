@@ -78,7 +78,8 @@ class DType:
             raise MissingDependency(
                 f"The installed ml_dtypes has no type for torch.{self.name}.", hint="pip install -U ml_dtypes"
             )
-        return np.dtype(getattr(ml_dtypes, name))
+        found: np.dtype[np.generic] = np.dtype(getattr(ml_dtypes, name))
+        return found
 
 
 _numpy_types: dict[str, np.dtype[np.generic]] = {}

@@ -197,13 +197,15 @@ class TensorRef:
     @property
     def extent(self) -> int:
         """Elements of the storage from the first to the last one that the tensor touches."""
-        if 0 in self.shape:
+        if 0 in self.shape or self.layout != "strided":
             return 0
         return 1 + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
 
     @property
     def is_contiguous(self) -> bool:
         """Whether its elements lie in row-major order without holes."""
+        if self.layout != "strided":
+            return False
         return self.strides == contiguous_strides(self.shape) or self.extent == self.numel <= 1
 
     def strided_parts(self) -> Iterator[TensorRef]:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import tempfile
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="jobs whose name holds this text")
     parser.add_argument("--rounds", type=int, help="rounds of each job")
     arguments = parser.parse_args()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 150)
     with tempfile.TemporaryDirectory(prefix="dotpt-bench-") as folder:
         inputs = files.make(Path(folder), arguments.scale)
         results = []

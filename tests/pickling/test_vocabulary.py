@@ -17,8 +17,7 @@ from tests.proofs.images import image
 
 NAMES = sorted(known_names())
 STORAGES = {"0": bytes(range(64)), "1": bytes(64)}
-import os
-ROUNDS = int(os.environ.get("RR","12"))
+ROUNDS = 12
 
 
 def _atoms() -> list[bytes]:

@@ -415,3 +415,12 @@ def test_an_index_of_single_elements_never_touches_memory_outside_the_tensor(tmp
 def test_part_of_a_tensor_that_is_no_plain_array_is_refused_in_words(name: str, tmp_path: Path) -> None:
     with dotpt.open(write("zip", name, tmp_path)) as archive, pytest.raises(ValueError, match="cannot be taken"):
         next(iter(archive.tensors.values()))[0:1]
+
+
+def test_classes_of_torch_that_were_saved_as_values_come_back(tmp_path: Path) -> None:
+    """As torch gives them; the numpy back end keeps their names."""
+    saved = [torch.Size, torch.device, torch.Tensor, torch.nn.Parameter, torch.Generator, torch.float32, int]
+    torch.save(saved, tmp_path / "c.pt")
+    assert dotpt.load(tmp_path / "c.pt", backend="torch") == saved
+    found = dotpt.load(tmp_path / "c.pt", backend="numpy")
+    assert [str(getattr(value, "qualified", value)) for value in found][:3] == ["torch.Size", "torch.device", "torch.Tensor"]

@@ -193,9 +193,9 @@ class Archive:
             raise UsageError("The archive is closed.", path=self.name, hint="read tensors inside the `with` block")
 
     def __getitem__(self, address: str) -> TensorRef:
-        if self._tensors is None and isinstance(self.tree, dict):
+        if self._tensors is None and isinstance(self.contents.tree, dict):
             # A state dict's own key: no need to name the other tensors first.
-            found = self.tree.get(address)
+            found = self.contents.tree.get(address)
             if type(found) is TensorRef and not found.parts:
                 found.name, found.archive = address, self
                 return found

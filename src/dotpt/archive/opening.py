@@ -25,7 +25,7 @@ def open_contents(
         DotptError: its subclass and message say what is wrong; the path is filled in.
     """
     if isinstance(source, (str, os.PathLike)):
-        folder = _sharded(Path(source))
+        folder = _sharded(source)
         if folder is not None:
             from dotpt.formats import sharded
 
@@ -52,16 +52,14 @@ def open_contents(
 
 def is_sharded(source: Any) -> bool:
     """Whether a user's ``source`` is a folder, or the index of a sharded checkpoint."""
-    return isinstance(source, (str, os.PathLike)) and _sharded(Path(source)) is not None
+    return isinstance(source, (str, os.PathLike)) and _sharded(source) is not None
 
 
-def _sharded(path: Path) -> Path | None:
-    """The path, if it is a folder or the index of a sharded checkpoint."""
-    try:
-        if path.is_dir():
-            return path
-    except OSError:  # opening it will say why
-        return None
+def _sharded(source: str | os.PathLike[str]) -> Path | None:
+    """The path, if it is a folder or the index of a sharded checkpoint. A path that cannot be seen is neither."""
+    if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir takes ten times as long, and raises where it may not look
+        return Path(source)
+    path = Path(source)
     if path.suffix == ".json":
         from dotpt.formats.sharded import is_index
 

@@ -12,6 +12,7 @@ from dotpt.archive.memories import Memories
 from dotpt.errors import DotptError, TensorError, UnsupportedError
 from dotpt.pickling.tree import settle
 from dotpt.pickling.values import Device, GeneratorState, ReturnType, Size, Symbol
+from dotpt.pickling.vocabulary import Known
 from dotpt.tensors.arrays import strided_array
 from dotpt.tensors.composite import check_jagged, check_nested, check_sparse
 from dotpt.tensors.dtypes import DTYPES, DType
@@ -19,6 +20,10 @@ from dotpt.tensors.memory import Memory
 from dotpt.tensors.refs import StorageRef, TensorRef, contiguous_strides
 
 Locate = Callable[[str], Any]
+_CLASSES = {
+    "torch.Size": torch.Size, "torch.device": torch.device, "torch.Generator": torch.Generator, "torch.Tensor": torch.Tensor,
+    "torch.nn.Parameter": torch.nn.Parameter, "torch.nn.Buffer": torch.nn.Buffer,
+}  # fmt: skip
 _from_numpy, _array = torch.from_numpy, np.ndarray
 _UntypedStorage: Any = torch.UntypedStorage  # torch leaves their constructors without types
 _TypedStorage: Any = torch.storage.TypedStorage
@@ -60,6 +65,8 @@ class TorchBackend:
             return torch.device(value.type) if value.index is None else torch.device(value.type, value.index)
         if kind is Symbol:
             return getattr(torch, value.name)
+        if kind is Known and value.qualified in _CLASSES:  # a class of torch that was saved as a value
+            return _CLASSES[value.qualified]
         return settle(value)
 
     def finish(self, value: Any) -> Any:

@@ -35,12 +35,12 @@ def entries() -> Iterator[tuple[str, str, Any]]:
     yield "_codecs", "encode", Known("_codecs.encode", _encode)
     yield "copyreg copy_reg", "_reconstructor", Known("copyreg._reconstructor", _reconstructor)
     for name in ("PosixPath", "PurePosixPath", "Path", "PurePath"):
-        yield "pathlib pathlib._local", name, Known(f"pathlib.{name}", _path(PurePosixPath))
+        yield "pathlib pathlib._local", name, Known(f"pathlib.{name}", _path(PurePosixPath), PurePosixPath)
     for name in ("WindowsPath", "PureWindowsPath"):
-        yield "pathlib pathlib._local", name, Known(f"pathlib.{name}", _path(PureWindowsPath))
-    yield "argparse", "Namespace", Known("argparse.Namespace", _namespace)
+        yield "pathlib pathlib._local", name, Known(f"pathlib.{name}", _path(PureWindowsPath), PureWindowsPath)
+    yield "argparse", "Namespace", Known("argparse.Namespace", _namespace, Namespace)
     for kind in (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone):
-        yield "datetime _pydatetime", kind.__name__, Known(f"datetime.{kind.__name__}", _datetime(kind))
+        yield "datetime _pydatetime", kind.__name__, Known(f"datetime.{kind.__name__}", _datetime(kind), kind)
 
 
 _LEAVES: dict[str, type] = {

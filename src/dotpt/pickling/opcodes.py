@@ -6,6 +6,7 @@ build something go through `Machine.call`, `Machine.build` and `Machine.named`.
 
 from __future__ import annotations
 
+import math
 import re
 import struct
 from collections.abc import Callable
@@ -115,7 +116,10 @@ def _float(machine: Machine) -> None:
     line = machine.line()
     if len(line) > 1 << 10 or not _FLOAT.fullmatch(line):
         raise machine.broken("A number is not written as Python writes it.")
-    machine.stack.append(float(line))
+    value = float(line)
+    if value in (math.inf, -math.inf) and not line.endswith(b"inf"):
+        raise machine.broken("A number is too large for a float.")
+    machine.stack.append(value)
 
 
 @opcode(b"G")

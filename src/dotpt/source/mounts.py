@@ -20,7 +20,19 @@ _LOCAL_FUSE = ("fuse.fuse-overlayfs", "fuse.mergerfs", "fuse.bindfs", "fuse.lxcf
 
 
 def file_system(device: int) -> str:
-    """The type of the file system with the device number ``device`` (``st_dev``), such as "ext4", or ""."""
+    """The type of the file system with the device number ``device`` (``st_dev``), such as "ext4", or "".
+
+    Looked up once for each device: reading the table of mounts takes longer than opening a file.
+    """
+    if device not in _known:
+        _known[device] = _look_up(device)
+    return _known[device]
+
+
+_known: dict[int, str] = {}
+
+
+def _look_up(device: int) -> str:
     try:
         table = _MOUNT_TABLE.read_text(encoding="utf-8", errors="replace")
         wanted = f"{os.major(device)}:{os.minor(device)}"

@@ -28,7 +28,9 @@ def archive() -> bytes:
     count = len(LARGE)
     size = p.stream(p.mark(), p.binint(count), p.tuple_())
     hooks = p.call("collections", "OrderedDict")
-    large = p.call("torch._utils", "_rebuild_tensor_v2", p.storage("0", count), p.number(0), size, p.ints(1), p.false(), hooks)
+    large = p.call(
+        "torch._utils", "_rebuild_tensor_v2", p.storage("0", count), p.number(0), size, p.ints(1), p.false(), hooks
+    )
     small = [p.stream(p.text(f"s{n}"), p.tensor(source=p.storage(str(n + 1)))) for n in range(50)]
     pickle = p.pickled(p.empty_dict(), p.mark(), p.text("large"), large, *small, p.setitems())
     return pt(pickle, {"0": LARGE.tobytes(), **{str(n + 1): np.full(4, n, np.float32).tobytes() for n in range(50)}})
@@ -139,8 +141,11 @@ def test_without_isal_the_module_falls_back_to_zlib() -> None:
     path = ROOT / "tests" / "corpus" / "fixtures" / "zip" / "shared_views.pt"
     done = subprocess.run(
         [sys.executable, "-c", code.replace("['large'][-1]", " is None"), str(path)],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "False"
 

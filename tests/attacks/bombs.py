@@ -106,7 +106,15 @@ def frozensets_of_frozensets() -> bytes:
 
 @_bomb
 def a_deep_member_of_a_set_made_by_a_call() -> bytes:
-    return zipped(p.global_("builtins", "set"), p.empty_list(), p.empty_tuple(), p.tuple1() * 10**6, p.append(), p.tuple1(), p.reduce_())
+    return zipped(
+        p.global_("builtins", "set"),
+        p.empty_list(),
+        p.empty_tuple(),
+        p.tuple1() * 10**6,
+        p.append(),
+        p.tuple1(),
+        p.reduce_(),
+    )
 
 
 @_bomb
@@ -121,7 +129,9 @@ def deep_inert_objects() -> bytes:
 
 @_bomb
 def deep_inert_states() -> bytes:
-    return zipped(FOO, p.binput(0), (p.binget(0) + p.empty_tuple() + p.newobj()) * 200_000, p.build() * 199_999, p.tuple2())
+    return zipped(
+        FOO, p.binput(0), (p.binget(0) + p.empty_tuple() + p.newobj()) * 200_000, p.build() * 199_999, p.tuple2()
+    )
 
 
 @_bomb
@@ -131,10 +141,28 @@ def deep_inert_callees() -> bytes:
 
 @_bomb
 def deep_tensor_attributes() -> bytes:
-    start = p.stream(p.tensor(), p.binput(0), p.pop(), p.global_("torch._utils", "_rebuild_parameter_with_state"), p.binput(1), p.pop())
+    start = p.stream(
+        p.tensor(),
+        p.binput(0),
+        p.pop(),
+        p.global_("torch._utils", "_rebuild_parameter_with_state"),
+        p.binput(1),
+        p.pop(),
+    )
     layer = p.stream(
-        p.binget(1), p.mark(), p.binget(0), p.false(), p.none(), p.empty_dict(), p.text("a"), p.binget(0), p.setitem(),
-        p.tuple_(), p.reduce_(), p.binput(0), p.pop(),
+        p.binget(1),
+        p.mark(),
+        p.binget(0),
+        p.false(),
+        p.none(),
+        p.empty_dict(),
+        p.text("a"),
+        p.binget(0),
+        p.setitem(),
+        p.tuple_(),
+        p.reduce_(),
+        p.binput(0),
+        p.pop(),
     )
     return zipped(start, layer * 50_000, p.binget(0), storages={"0": bytes(16)})
 
@@ -142,32 +170,86 @@ def deep_tensor_attributes() -> bytes:
 @_bomb
 def a_tensor_that_is_its_own_attribute() -> bytes:
     return zipped(
-        p.global_("torch._utils", "_rebuild_parameter_with_state"), p.mark(), p.tensor(), p.false(), p.none(),
-        p.empty_dict(), p.text("a"), p.empty_list(), p.binput(0), p.setitem(), p.tuple_(), p.reduce_(), p.binput(1),
-        p.binget(0), p.binget(1), p.append(), p.pop(), storages={"0": bytes(16)},
+        p.global_("torch._utils", "_rebuild_parameter_with_state"),
+        p.mark(),
+        p.tensor(),
+        p.false(),
+        p.none(),
+        p.empty_dict(),
+        p.text("a"),
+        p.empty_list(),
+        p.binput(0),
+        p.setitem(),
+        p.tuple_(),
+        p.reduce_(),
+        p.binput(1),
+        p.binget(0),
+        p.binget(1),
+        p.append(),
+        p.pop(),
+        storages={"0": bytes(16)},
     )
 
 
 @_bomb
 def deep_from_type() -> bytes:
-    head = p.stream(p.global_("torch._tensor", "_rebuild_from_type_v2"), p.binput(0), p.pop(), p.global_("torch", "Tensor"), p.binput(1), p.pop())
+    head = p.stream(
+        p.global_("torch._tensor", "_rebuild_from_type_v2"),
+        p.binput(0),
+        p.pop(),
+        p.global_("torch", "Tensor"),
+        p.binput(1),
+        p.pop(),
+    )
     return zipped(
-        head, p.empty_tuple(), p.binput(2), p.pop(),
-        (p.mark() + p.binget(0) + p.binget(1) + p.binget(2) + p.empty_dict() + p.tuple_() + p.binput(2) + p.pop()) * 100_000,
-        p.binget(0), p.binget(2), p.reduce_(),
+        head,
+        p.empty_tuple(),
+        p.binput(2),
+        p.pop(),
+        (p.mark() + p.binget(0) + p.binget(1) + p.binget(2) + p.empty_dict() + p.tuple_() + p.binput(2) + p.pop())
+        * 100_000,
+        p.binget(0),
+        p.binget(2),
+        p.reduce_(),
     )
 
 
 @_bomb
 def deep_object_arrays() -> bytes:
     start = p.stream(
-        p.global_("numpy.core.multiarray", "_reconstruct"), p.binput(0), p.pop(), p.mark(), p.global_("numpy", "ndarray"), p.ints(0),
-        p.binbytes(b"b"), p.tuple_(), p.binput(1), p.pop(), p.call("numpy", "dtype", p.text("O8"), p.false(), p.true()),
-        p.binput(2), p.pop(), p.none(), p.binput(3), p.pop(),
+        p.global_("numpy.core.multiarray", "_reconstruct"),
+        p.binput(0),
+        p.pop(),
+        p.mark(),
+        p.global_("numpy", "ndarray"),
+        p.ints(0),
+        p.binbytes(b"b"),
+        p.tuple_(),
+        p.binput(1),
+        p.pop(),
+        p.call("numpy", "dtype", p.text("O8"), p.false(), p.true()),
+        p.binput(2),
+        p.pop(),
+        p.none(),
+        p.binput(3),
+        p.pop(),
     )
     layer = p.stream(
-        p.binget(0), p.binget(1), p.reduce_(), p.mark(), p.number(1), p.ints(1), p.binget(2), p.false(), p.empty_list(), p.binget(3),
-        p.append(), p.tuple_(), p.build(), p.binput(3), p.pop(),
+        p.binget(0),
+        p.binget(1),
+        p.reduce_(),
+        p.mark(),
+        p.number(1),
+        p.ints(1),
+        p.binget(2),
+        p.false(),
+        p.empty_list(),
+        p.binget(3),
+        p.append(),
+        p.tuple_(),
+        p.build(),
+        p.binput(3),
+        p.pop(),
     )
     return zipped(start, layer * 50_000, p.binget(3))
 
@@ -175,13 +257,43 @@ def deep_object_arrays() -> bytes:
 @_bomb
 def deep_structured_dtypes() -> bytes:
     start = p.stream(
-        p.global_("numpy", "dtype"), p.binput(0), p.pop(), p.mark(), p.text("V8"), p.false(), p.true(), p.tuple_(), p.binput(1), p.pop(),
-        p.call("numpy", "dtype", p.text("f8"), p.false(), p.true()), p.binput(2), p.pop(),
+        p.global_("numpy", "dtype"),
+        p.binput(0),
+        p.pop(),
+        p.mark(),
+        p.text("V8"),
+        p.false(),
+        p.true(),
+        p.tuple_(),
+        p.binput(1),
+        p.pop(),
+        p.call("numpy", "dtype", p.text("f8"), p.false(), p.true()),
+        p.binput(2),
+        p.pop(),
     )
     layer = p.stream(
-        p.binget(0), p.binget(1), p.reduce_(), p.mark(), p.number(3), p.text("|"), p.none(), p.text("a"), p.tuple1(), p.empty_dict(),
-        p.text("a"), p.binget(2), p.number(0), p.tuple2(), p.setitem(), p.number(8), p.number(1), p.number(0), p.tuple_(), p.build(),
-        p.binput(2), p.pop(),
+        p.binget(0),
+        p.binget(1),
+        p.reduce_(),
+        p.mark(),
+        p.number(3),
+        p.text("|"),
+        p.none(),
+        p.text("a"),
+        p.tuple1(),
+        p.empty_dict(),
+        p.text("a"),
+        p.binget(2),
+        p.number(0),
+        p.tuple2(),
+        p.setitem(),
+        p.number(8),
+        p.number(1),
+        p.number(0),
+        p.tuple_(),
+        p.build(),
+        p.binput(2),
+        p.pop(),
     )
     order = p.stream(p.mark(), p.number(3), p.text("<"), p.none(), p.none(), p.none(), p.tuple_(), p.build())
     return zipped(start, layer * 60_000, p.binget(2), order)
@@ -203,7 +315,9 @@ def deep_ordered_dictionaries() -> bytes:
 
 
 def _laughs(levels: int, open_: bytes, close: bytes) -> bytes:
-    doubled = [p.stream(open_, p.long_binget(n), p.long_binget(n), close, p.long_binput(n + 1), p.pop()) for n in range(levels)]
+    doubled = [
+        p.stream(open_, p.long_binget(n), p.long_binget(n), close, p.long_binput(n + 1), p.pop()) for n in range(levels)
+    ]
     return p.stream(p.empty_list(), p.long_binput(0), p.pop(), *doubled, p.long_binget(levels))
 
 
@@ -241,7 +355,9 @@ def laughs_as_a_key() -> bytes:
 
 @_bomb
 def one_tensor_at_a_million_places() -> bytes:
-    return zipped(p.tensor(), p.binput(0), p.pop(), p.mark(), p.binget(0) * 900_000, p.list_(), storages={"0": bytes(16)})
+    return zipped(
+        p.tensor(), p.binput(0), p.pop(), p.mark(), p.binget(0) * 900_000, p.list_(), storages={"0": bytes(16)}
+    )
 
 
 @_bomb
@@ -253,7 +369,15 @@ def long_keys_on_the_way_to_a_tensor() -> bytes:
 @_bomb
 def many_tensors_below_long_keys() -> bytes:
     head = p.stream(p.text("k" * 100_000), p.binput(0), p.pop(), p.tensor(), p.binput(1), p.pop())
-    return zipped(head, (p.empty_dict() + p.binget(0)) * 90, p.mark(), p.binget(1) * 5_000, p.list_(), p.setitem() * 90, storages={"0": bytes(16)})
+    return zipped(
+        head,
+        (p.empty_dict() + p.binget(0)) * 90,
+        p.mark(),
+        p.binget(1) * 5_000,
+        p.list_(),
+        p.setitem() * 90,
+        storages={"0": bytes(16)},
+    )
 
 
 # -- keys -----------------------------------------------------------------------------------------------------------
@@ -261,7 +385,9 @@ def many_tensors_below_long_keys() -> bytes:
 
 @_bomb
 def colliding_integers_64k() -> bytes:
-    return zipped(p.empty_dict(), p.mark(), b"".join(p.long1(k * PRIME) + p.none() for k in range(1, 64_001)), p.setitems())
+    return zipped(
+        p.empty_dict(), p.mark(), b"".join(p.long1(k * PRIME) + p.none() for k in range(1, 64_001)), p.setitems()
+    )
 
 
 @_bomb
@@ -302,12 +428,16 @@ def a_wide_key_again_and_again() -> bytes:
 @_bomb
 def two_long_equal_keys_in_turn() -> bytes:
     head = p.stream(p.text("k" * 1_000_000), p.binput(0), p.pop(), p.text("k" * 1_000_000), p.binput(1), p.pop())
-    return zipped(head, p.empty_dict(), p.mark(), (p.binget(0) + p.none() + p.binget(1) + p.none()) * 200_000, p.setitems())
+    return zipped(
+        head, p.empty_dict(), p.mark(), (p.binget(0) + p.none() + p.binget(1) + p.none()) * 200_000, p.setitems()
+    )
 
 
 @_bomb
 def a_million_number_keys() -> bytes:
-    return zipped(p.empty_dict(), (p.mark() + b"".join(p.binfloat(n + 0.5) + p.none() for n in range(400_000)) + p.setitems()) * 3)
+    return zipped(
+        p.empty_dict(), (p.mark() + b"".join(p.binfloat(n + 0.5) + p.none() for n in range(400_000)) + p.setitems()) * 3
+    )
 
 
 # -- lengths and numbers --------------------------------------------------------------------------------------------
@@ -415,15 +545,28 @@ def one_dictionary_as_attributes_again_and_again() -> bytes:
 @_bomb
 def one_dictionary_reconstructed_again_and_again() -> bytes:
     pairs = b"".join(p.number(n) + p.none() for n in range(100_000))
-    made = p.stream(p.global_("copy_reg", "_reconstructor"), FOO, p.global_("builtins", "dict"), p.binget(0), p.tuple3(), p.reduce_())
+    made = p.stream(
+        p.global_("copy_reg", "_reconstructor"),
+        FOO,
+        p.global_("builtins", "dict"),
+        p.binget(0),
+        p.tuple3(),
+        p.reduce_(),
+    )
     return _again(p.stream(p.mark(), pairs, p.dict_()), made, 2_000)
 
 
 @_bomb
 def one_array_copied_again_and_again() -> bytes:
     made = p.stream(
-        p.global_("numpy.core.numeric", "_frombuffer"), p.mark(), p.binget(0), p.call("numpy", "dtype", p.text("u1")), p.ints(1_000_000),
-        p.text("C"), p.tuple_(), p.reduce_(),
+        p.global_("numpy.core.numeric", "_frombuffer"),
+        p.mark(),
+        p.binget(0),
+        p.call("numpy", "dtype", p.text("u1")),
+        p.ints(1_000_000),
+        p.text("C"),
+        p.tuple_(),
+        p.reduce_(),
     )
     return _again(p.binbytes(b"x" * 1_000_000), made, 2_000)
 
@@ -431,7 +574,14 @@ def one_array_copied_again_and_again() -> bytes:
 @_bomb
 def paths_of_long_parts() -> bytes:
     return zipped(
-        p.text("a/" * 500_000), p.binput(0), p.pop(), p.global_("pathlib", "PosixPath"), p.mark(), p.binget(0) * 4_000, p.tuple_(), p.reduce_()
+        p.text("a/" * 500_000),
+        p.binput(0),
+        p.pop(),
+        p.global_("pathlib", "PosixPath"),
+        p.mark(),
+        p.binget(0) * 4_000,
+        p.tuple_(),
+        p.reduce_(),
     )
 
 
@@ -473,7 +623,9 @@ def expanded_in_64_dimensions() -> bytes:
 def expanded_just_below_the_limit_and_conjugated() -> bytes:
     source = p.storage(kind="ComplexFloatStorage", count=4)
     hooks, marks = p.call("collections", "OrderedDict"), p.stream(p.empty_dict(), p.text("conj"), p.true(), p.setitem())
-    one = p.call("torch._utils", "_rebuild_tensor_v2", source, p.number(0), p.ints(1 << 24), p.ints(0), p.false(), hooks, marks)
+    one = p.call(
+        "torch._utils", "_rebuild_tensor_v2", source, p.number(0), p.ints(1 << 24), p.ints(0), p.false(), hooks, marks
+    )
     return zipped(p.mark(), one * 100, p.list_(), storages={"0": bytes(32)})
 
 
@@ -488,7 +640,21 @@ def a_nested_tensor_of_millions_of_components() -> bytes:
 
 @_bomb
 def a_storage_that_is_not_there() -> bytes:
-    return zipped(p.tensor(size=(2**40,), source=p.stream(p.mark(), p.text("storage"), p.global_("torch", "FloatStorage"), p.text("0"), p.text("cpu"), p.long1(2**40), p.tuple_(), p.binpersid())))
+    return zipped(
+        p.tensor(
+            size=(2**40,),
+            source=p.stream(
+                p.mark(),
+                p.text("storage"),
+                p.global_("torch", "FloatStorage"),
+                p.text("0"),
+                p.text("cpu"),
+                p.long1(2**40),
+                p.tuple_(),
+                p.binpersid(),
+            ),
+        )
+    )
 
 
 @_bomb
@@ -496,7 +662,10 @@ def a_packed_quantized_tensor_of_2_40() -> bytes:
     source = p.storage(kind="QUInt4x2Storage", count=4)
     scheme = p.stream(p.mark(), p.global_("torch", "per_tensor_affine"), p.binfloat(1.0), p.number(0), p.tuple_())
     size, stride = p.stream(p.long1(2**40), p.tuple1()), p.stream(p.number(0), p.tuple1())
-    return zipped(p.call("torch._utils", "_rebuild_qtensor", source, p.number(0), size, stride, scheme, p.false(), p.none()), storages={"0": bytes(4)})
+    return zipped(
+        p.call("torch._utils", "_rebuild_qtensor", source, p.number(0), size, stride, scheme, p.false(), p.none()),
+        storages={"0": bytes(4)},
+    )
 
 
 # -- containers -----------------------------------------------------------------------------------------------------
@@ -504,7 +673,9 @@ def a_packed_quantized_tensor_of_2_40() -> bytes:
 
 @_bomb
 def zeros_deflated() -> bytes:
-    return pt(p.pickled(p.tensor((1 << 28,), source=p.storage(count=1 << 28))), {"0": bytes(100 << 20)}, Style(deflated=None))
+    return pt(
+        p.pickled(p.tensor((1 << 28,), source=p.storage(count=1 << 28))), {"0": bytes(100 << 20)}, Style(deflated=None)
+    )
 
 
 @_bomb
@@ -520,7 +691,9 @@ def two_hundred_thousand_records() -> bytes:
 @_bomb
 def a_hundred_thousand_legacy_objects() -> bytes:
     magic = p.pickled(p.long1(0x1950A86A20F9469CFC6C))
-    one = p.stream(magic, p.pickled(p.number(1001)), p.pickled(p.empty_dict()), p.pickled(p.none()), p.pickled(p.empty_list()))
+    one = p.stream(
+        magic, p.pickled(p.number(1001)), p.pickled(p.empty_dict()), p.pickled(p.none()), p.pickled(p.empty_list())
+    )
     return one * 100_000
 
 
@@ -532,8 +705,14 @@ def a_bare_pickle_of_lists() -> bytes:
 @_bomb
 def a_bare_array() -> bytes:
     return p.pickled(
-        p.global_("numpy.core.numeric", "_frombuffer"), p.mark(), p.binbytes(bytes(40_000_000)), p.call("numpy", "dtype", p.text("u1")),
-        p.stream(p.mark(), p.binint(40_000_000), p.tuple_()), p.text("C"), p.tuple_(), p.reduce_(),
+        p.global_("numpy.core.numeric", "_frombuffer"),
+        p.mark(),
+        p.binbytes(bytes(40_000_000)),
+        p.call("numpy", "dtype", p.text("u1")),
+        p.stream(p.mark(), p.binint(40_000_000), p.tuple_()),
+        p.text("C"),
+        p.tuple_(),
+        p.reduce_(),
     )
 
 

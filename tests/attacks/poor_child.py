@@ -54,7 +54,11 @@ def main(where: str, path: str) -> None:
     faulthandler.enable()
     harmless = p.pickled(p.empty_dict(), p.text("a"), p.tensor(), p.setitem())
     dotpt.load(pt(harmless, {"0": bytes(16)}), backend="numpy")
-    for nothing in (pt(p.pickled(p.number(1), p.tuple_()), {}), p.pickled(p.none()), gzip.compress(p.pickled(p.none()))):
+    for nothing in (
+        pt(p.pickled(p.number(1), p.tuple_()), {}),
+        p.pickled(p.none()),
+        gzip.compress(p.pickled(p.none())),
+    ):
         with contextlib.suppress(dotpt.DotptError):
             dotpt.load(nothing, backend="numpy")
     np.dtype([("a", "f8")])

@@ -58,7 +58,11 @@ class Attempts:
 @pytest.fixture(scope="module")
 def attempts(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Attempts:
     made = Attempts(tmp_path_factory.mktemp("bombs"))
-    chosen = {item.callspec.params["name"] for item in request.session.items if item.fspath == request.fspath and hasattr(item, "callspec")}
+    chosen = {
+        item.callspec.params["name"]
+        for item in request.session.items
+        if item.fspath == request.fspath and hasattr(item, "callspec")
+    }
     made.start([name for name in BOMBS if name in chosen], "thread")
     return made
 
@@ -73,21 +77,59 @@ def check(found: dict[str, Any]) -> None:
 
 #: Named for what they must be, where success would mean that a limit is not held.
 LIMITED = {
-    "memo_filled_in_order", "memo_filled_sparsely", "five_million_dups", "five_million_marks", "five_million_nones",
-    "lists_of_nones_again_and_again", "a_million_lists", "a_million_tuples", "a_million_dictionaries",
-    "a_tuple_key_of_a_million_levels", "a_set_member_of_a_million_levels", "frozensets_of_frozensets",
-    "a_deep_member_of_a_set_made_by_a_call", "deep_inert_objects", "deep_inert_callees", "deep_ordered_dictionaries",
-    "laughs_as_a_key", "long_keys_on_the_way_to_a_tensor", "colliding_integers_64k", "colliding_members_of_a_set",
-    "colliding_members_of_a_frozenset", "colliding_keys_one_at_a_time", "colliding_keys_of_a_counter",
-    "many_dictionaries_just_below_the_limit", "a_wide_key_again_and_again", "two_long_equal_keys_in_turn", "a_million_number_keys",
-    "bytes_of_2_62", "bytearray_of_2_62", "text_of_2_63", "long4_of_4000_bytes", "long4_of_a_million_bytes", "a_million_digits",
-    "a_million_digits_of_a_long", "a_long_name", "half_a_million_names", "one_text_encoded_again_and_again",
-    "one_bytearray_copied_again_and_again", "one_list_copied_again_and_again", "one_dictionary_copied_again_and_again",
-    "one_dictionary_as_attributes_again_and_again", "one_dictionary_reconstructed_again_and_again",
-    "one_array_copied_again_and_again", "paths_of_long_parts", "one_embedded_file_again_and_again",
-    "one_small_embedded_file_again_and_again", "files_in_files_in_files", "expanded_to_2_31", "a_packed_quantized_tensor_of_2_40",
-    "zeros_gzipped", "a_bare_pickle_of_lists", "a_hundred_thousand_legacy_objects",
-}  # fmt: skip
+    "memo_filled_in_order",
+    "memo_filled_sparsely",
+    "five_million_dups",
+    "five_million_marks",
+    "five_million_nones",
+    "lists_of_nones_again_and_again",
+    "a_million_lists",
+    "a_million_tuples",
+    "a_million_dictionaries",
+    "a_tuple_key_of_a_million_levels",
+    "a_set_member_of_a_million_levels",
+    "frozensets_of_frozensets",
+    "a_deep_member_of_a_set_made_by_a_call",
+    "deep_inert_objects",
+    "deep_inert_callees",
+    "deep_ordered_dictionaries",
+    "laughs_as_a_key",
+    "long_keys_on_the_way_to_a_tensor",
+    "colliding_integers_64k",
+    "colliding_members_of_a_set",
+    "colliding_members_of_a_frozenset",
+    "colliding_keys_one_at_a_time",
+    "colliding_keys_of_a_counter",
+    "many_dictionaries_just_below_the_limit",
+    "a_wide_key_again_and_again",
+    "two_long_equal_keys_in_turn",
+    "a_million_number_keys",
+    "bytes_of_2_62",
+    "bytearray_of_2_62",
+    "text_of_2_63",
+    "long4_of_4000_bytes",
+    "long4_of_a_million_bytes",
+    "a_million_digits",
+    "a_million_digits_of_a_long",
+    "a_long_name",
+    "half_a_million_names",
+    "one_text_encoded_again_and_again",
+    "one_bytearray_copied_again_and_again",
+    "one_list_copied_again_and_again",
+    "one_dictionary_copied_again_and_again",
+    "one_dictionary_as_attributes_again_and_again",
+    "one_dictionary_reconstructed_again_and_again",
+    "one_array_copied_again_and_again",
+    "paths_of_long_parts",
+    "one_embedded_file_again_and_again",
+    "one_small_embedded_file_again_and_again",
+    "files_in_files_in_files",
+    "expanded_to_2_31",
+    "a_packed_quantized_tensor_of_2_40",
+    "zeros_gzipped",
+    "a_bare_pickle_of_lists",
+    "a_hundred_thousand_legacy_objects",
+}
 BIG = [name for name in BOMBS if not name.startswith(("stream_", "bare_"))]
 
 

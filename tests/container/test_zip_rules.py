@@ -12,7 +12,15 @@ import pytest
 import dotpt
 from dotpt.container import ziprules as rules
 from dotpt.container.zip import ZipContainer
-from dotpt.errors import ChecksumMismatch, ContainerError, DotptError, NotATorchFile, PickleError, RecordMissing, TensorError
+from dotpt.errors import (
+    ChecksumMismatch,
+    ContainerError,
+    DotptError,
+    NotATorchFile,
+    PickleError,
+    RecordMissing,
+    TensorError,
+)
 from dotpt.source.memory import BytesSource
 from tests.corpus import pickles as p
 from tests.corpus.torch_zip import Style, pt, write
@@ -245,7 +253,10 @@ CRAFTED: dict[str, tuple[type[rules.ZipError], bytes]] = {
     "zip64 field missing": (rules.BadExtraField, zip64(_field_id)),
     "zip64 field too short": (rules.BadExtraField, zip64(_field_length)),
     "directory's extra field past its end": (rules.BadExtraField, zip64(_field_too_long)),
-    "all names absolute": (rules.BadRecordName, write([("data.pkl", p.pickled(p.none())), ("version", b"3")], Style(root=""))),
+    "all names absolute": (
+        rules.BadRecordName,
+        write([("data.pkl", p.pickled(p.none())), ("version", b"3")], Style(root="")),
+    ),
     "local zip64 size": (rules.LocalHeaderMismatch, zip64(_local_size)),
 }
 

@@ -24,7 +24,9 @@ def picture(root: Any, context: Context) -> list[Any]:
     """A graph as a flat list that two graphs share exactly when they are the same, sharing and order included."""
     seen: dict[int, int] = {}
     kept: list[Any] = []
-    lines: list[Any] = [sorted((s.key, s.nbytes, s.dtype.name, s.location, s.untyped) for s in context.storages.values())]
+    lines: list[Any] = [
+        sorted((s.key, s.nbytes, s.dtype.name, s.location, s.untyped) for s in context.storages.values())
+    ]
     todo = [root]
     while todo:
         value = todo.pop()
@@ -112,13 +114,34 @@ def synthetic(count: int, keys: int = 1_000_000) -> bytes:
         out += p.text(f"layer.{n}.weight") + put()
         out += once("rebuild", p.global_("torch._utils", "_rebuild_tensor_v2")) + b"(("
         out += once("word", p.text("storage")) + once("class", p.global_("torch", "FloatStorage"))
-        out += once(f"key{n % keys}", p.text(str(n % keys))) + once("cpu", p.text("cpu")) + p.number(4) + b"t" + put() + b"Q"
+        out += (
+            once(f"key{n % keys}", p.text(str(n % keys)))
+            + once("cpu", p.text("cpu"))
+            + p.number(4)
+            + b"t"
+            + put()
+            + b"Q"
+        )
         out += p.number(0) + p.number(2) + p.number(2) + b"\x86" + put() + p.number(2) + p.number(1) + b"\x86" + put()
-        out += b"\x89" + once("ordered", p.global_("collections", "OrderedDict")) + b")R" + put() + b"t" + put() + b"R" + put()
+        out += (
+            b"\x89"
+            + once("ordered", p.global_("collections", "OrderedDict"))
+            + b")R"
+            + put()
+            + b"t"
+            + put()
+            + b"R"
+            + put()
+        )
     return bytes(out) + b"u."
 
 
-STREAMS = {**TORCH_WRITTEN, "synthetic 5": synthetic(5), "synthetic 100": synthetic(100), "synthetic shared": synthetic(60, 7)}
+STREAMS = {
+    **TORCH_WRITTEN,
+    "synthetic 5": synthetic(5),
+    "synthetic 100": synthetic(100),
+    "synthetic shared": synthetic(60, 7),
+}
 
 
 def test_there_is_something_to_compare() -> None:

@@ -1,4 +1,4 @@
-"""Every known name, called with whatever a stranger might give it: a typed error or a harmless value. Needs no torch."""
+"""Every known name, called with whatever a stranger may give: a typed error or a harmless value. Needs no torch."""
 
 from __future__ import annotations
 
@@ -24,30 +24,104 @@ def _atoms() -> list[bytes]:
     call, name = p.call, p.global_
     longs = p.storage("1", 8, "LongStorage")
     return [
-        p.none(), p.true(), p.false(), p.number(0), p.number(1), p.number(3), p.binint(-1), p.long1(2**63), p.long1(2**40), p.binfloat(0.5),
-        p.binfloat(float("nan")), p.binfloat(float("inf")), p.text(""), p.text("cpu"), p.text("cuda:0"), p.text("torch.sparse_csr"),
-        p.text("f4"), p.text("O8"), p.text("<"), p.text("latin1"), p.text("b"), p.text("items"), p.binbytes(b""), p.binbytes(b"\1" * 16),
-        p.binbytes(bytes(10)), p.bytearray8(b"ab"), p.empty_list(), p.empty_tuple(), p.empty_dict(), p.empty_set(), p.ints(0), p.ints(4),
-        p.ints(2, 2), p.ints(1, 1), p.ints(2, 1), p.stream(p.long1(2**62), p.tuple1()), p.stream(p.binint(-3), p.tuple1()),
-        name("torch", "float32"), name("torch", "uint16"), name("torch", "quint8"), name("torch", "FloatStorage"), name("torch", "per_tensor_affine"),
-        name("torch", "per_channel_affine"), name("torch", "sparse_coo"), name("numpy", "ndarray"), name("builtins", "list"), name("foo", "Bar"),
-        name("torch._utils", "_rebuild_tensor_v2"), name("collections", "OrderedDict"), name("torch.nn.parameter", "Parameter"),
-        p.storage("0", 16), p.storage("0", 16, "QInt32Storage"), longs, p.storage("1", 64, "UntypedStorage"), p.storage("1", 8, "ComplexFloatStorage"),
+        p.none(),
+        p.true(),
+        p.false(),
+        p.number(0),
+        p.number(1),
+        p.number(3),
+        p.binint(-1),
+        p.long1(2**63),
+        p.long1(2**40),
+        p.binfloat(0.5),
+        p.binfloat(float("nan")),
+        p.binfloat(float("inf")),
+        p.text(""),
+        p.text("cpu"),
+        p.text("cuda:0"),
+        p.text("torch.sparse_csr"),
+        p.text("f4"),
+        p.text("O8"),
+        p.text("<"),
+        p.text("latin1"),
+        p.text("b"),
+        p.text("items"),
+        p.binbytes(b""),
+        p.binbytes(b"\1" * 16),
+        p.binbytes(bytes(10)),
+        p.bytearray8(b"ab"),
+        p.empty_list(),
+        p.empty_tuple(),
+        p.empty_dict(),
+        p.empty_set(),
+        p.ints(0),
+        p.ints(4),
+        p.ints(2, 2),
+        p.ints(1, 1),
+        p.ints(2, 1),
+        p.stream(p.long1(2**62), p.tuple1()),
+        p.stream(p.binint(-3), p.tuple1()),
+        name("torch", "float32"),
+        name("torch", "uint16"),
+        name("torch", "quint8"),
+        name("torch", "FloatStorage"),
+        name("torch", "per_tensor_affine"),
+        name("torch", "per_channel_affine"),
+        name("torch", "sparse_coo"),
+        name("numpy", "ndarray"),
+        name("builtins", "list"),
+        name("foo", "Bar"),
+        name("torch._utils", "_rebuild_tensor_v2"),
+        name("collections", "OrderedDict"),
+        name("torch.nn.parameter", "Parameter"),
+        p.storage("0", 16),
+        p.storage("0", 16, "QInt32Storage"),
+        longs,
+        p.storage("1", 64, "UntypedStorage"),
+        p.storage("1", 8, "ComplexFloatStorage"),
         p.storage("1", 64, "QUInt4x2Storage"),
-        p.tensor((4,), (1,), source=p.storage("0", 16)), p.tensor((2, 2), (2, 1), source=longs), p.tensor((2,), (1,), source=longs),
-        p.tensor((), (), source=longs), p.tensor((0,), (1,), source=longs), p.tensor((1, 4), (0, 1), source=longs),
-        call("torch", "Size", p.ints(2, 2)), call("torch", "device", p.text("cuda")), call("torch", "device", p.text("nonsense")),
-        call("numpy", "dtype", p.text("f4"), p.false(), p.true()), call("numpy", "dtype", p.text("O8"), p.false(), p.true()),
-        call("numpy", "dtype", p.text("M8[D]")), call("numpy", "dtype", p.text("V4")), call("numpy", "dtype", p.text("U2")),
+        p.tensor((4,), (1,), source=p.storage("0", 16)),
+        p.tensor((2, 2), (2, 1), source=longs),
+        p.tensor((2,), (1,), source=longs),
+        p.tensor((), (), source=longs),
+        p.tensor((0,), (1,), source=longs),
+        p.tensor((1, 4), (0, 1), source=longs),
+        call("torch", "Size", p.ints(2, 2)),
+        call("torch", "device", p.text("cuda")),
+        call("torch", "device", p.text("nonsense")),
+        call("numpy", "dtype", p.text("f4"), p.false(), p.true()),
+        call("numpy", "dtype", p.text("O8"), p.false(), p.true()),
+        call("numpy", "dtype", p.text("M8[D]")),
+        call("numpy", "dtype", p.text("V4")),
+        call("numpy", "dtype", p.text("U2")),
         call("numpy.core.multiarray", "_reconstruct", name("numpy", "ndarray"), p.ints(0), p.binbytes(b"b")),
-        call("numpy.core.numeric", "_frombuffer", p.binbytes(bytes(8)), call("numpy", "dtype", p.text("f4")), p.ints(2), p.text("C")),
-        call("foo", "Bar"), call("torch.serialization", "_get_layout", p.text("torch.sparse_csr")), call("collections", "OrderedDict"),
-        call("torch._utils", "_rebuild_meta_tensor_no_storage", name("torch", "float32"), p.ints(2, 2), p.ints(2, 1), p.false()),
-        call("torch._C", "Generator"), call("datetime", "timedelta", p.number(1)),
-        p.stream(p.empty_dict(), p.text("conj"), p.true(), p.setitem()), p.stream(p.empty_dict(), p.number(1), p.number(2), p.setitem()),
-        p.stream(p.mark(), p.text("a"), p.number(1), p.list_()), p.stream(p.mark(), p.number(1), p.number(2), p.frozenset_()),
+        call(
+            "numpy.core.numeric",
+            "_frombuffer",
+            p.binbytes(bytes(8)),
+            call("numpy", "dtype", p.text("f4")),
+            p.ints(2),
+            p.text("C"),
+        ),
+        call("foo", "Bar"),
+        call("torch.serialization", "_get_layout", p.text("torch.sparse_csr")),
+        call("collections", "OrderedDict"),
+        call(
+            "torch._utils",
+            "_rebuild_meta_tensor_no_storage",
+            name("torch", "float32"),
+            p.ints(2, 2),
+            p.ints(2, 1),
+            p.false(),
+        ),
+        call("torch._C", "Generator"),
+        call("datetime", "timedelta", p.number(1)),
+        p.stream(p.empty_dict(), p.text("conj"), p.true(), p.setitem()),
+        p.stream(p.empty_dict(), p.number(1), p.number(2), p.setitem()),
+        p.stream(p.mark(), p.text("a"), p.number(1), p.list_()),
+        p.stream(p.mark(), p.number(1), p.number(2), p.frozenset_()),
         p.stream(p.mark(), name("torch", "per_tensor_affine"), p.binfloat(0.1), p.number(3), p.tuple_()),
-    ]  # fmt: skip
+    ]
 
 
 ATOMS = _atoms()
@@ -56,14 +130,35 @@ TENSOR = p.tensor(source=p.storage("0", 16))
 #: Argument lists that come near to what a writer gives, so that the inner checks are reached.
 SHAPES = [
     lambda dice: [dice.choice(ATOMS) for _ in range(dice.randrange(0, 9))],
-    lambda dice: [p.storage("0", 16), p.number(dice.randrange(3)), p.ints(2, 2), p.ints(2, 1), dice.choice([p.true(), p.false()]), p.none(), *_some(dice)],
+    lambda dice: [
+        p.storage("0", 16),
+        p.number(dice.randrange(3)),
+        p.ints(2, 2),
+        p.ints(2, 1),
+        dice.choice([p.true(), p.false()]),
+        p.none(),
+        *_some(dice),
+    ],
     lambda dice: [TENSOR, dice.choice([p.true(), p.false()]), p.none(), *_some(dice)],
     lambda dice: [p.call("torch.serialization", "_get_layout", p.text("torch.sparse_coo")), _tuple(dice, 4)],
     lambda dice: [p.call("torch.serialization", "_get_layout", p.text("torch.sparse_bsr")), _tuple(dice, 4)],
     lambda dice: [TENSOR, *(dice.choice(ATOMS[-32:]) for _ in range(3))],
-    lambda dice: [p.storage("0", 16, "QInt32Storage"), p.number(0), p.ints(2, 2), p.ints(2, 1), _tuple(dice, 4), p.false(), p.none()],
+    lambda dice: [
+        p.storage("0", 16, "QInt32Storage"),
+        p.number(0),
+        p.ints(2, 2),
+        p.ints(2, 1),
+        _tuple(dice, 4),
+        p.false(),
+        p.none(),
+    ],
     lambda dice: [_dict(dice, "values", "offsets", "lengths", "_ragged_idx", "requires_grad", "_metadata_cache")],
-    lambda dice: [p.global_("torch._utils", "_rebuild_tensor_v2"), p.global_("torch", "Tensor"), _tuple(dice, 6), dice.choice(ATOMS)],
+    lambda dice: [
+        p.global_("torch._utils", "_rebuild_tensor_v2"),
+        p.global_("torch", "Tensor"),
+        _tuple(dice, 6),
+        dice.choice(ATOMS),
+    ],
     lambda dice: [dice.choice(ATOMS), p.false(), p.true()],
     lambda dice: [dice.choice(ATOMS)],
     lambda dice: [],
@@ -81,7 +176,9 @@ def _tuple(dice: random.Random, length: int) -> bytes:
 
 
 def _dict(dice: random.Random, *keys: str) -> bytes:
-    return p.stream(p.empty_dict(), *(p.stream(p.text(key), dice.choice(ATOMS), p.setitem()) for key in keys if dice.randrange(5)))
+    return p.stream(
+        p.empty_dict(), *(p.stream(p.text(key), dice.choice(ATOMS), p.setitem()) for key in keys if dice.randrange(5))
+    )
 
 
 def calls(seed: int, rounds: int) -> Any:
@@ -145,5 +242,22 @@ def test_every_known_name_alone_is_harmless() -> None:
 
 def test_the_table_names_nothing_that_runs_code() -> None:
     modules = {module for module, _ in NAMES}
-    assert not {module.partition(".")[0] for module in modules} & {"os", "posix", "nt", "sys", "subprocess", "importlib", "pickle", "ctypes", "operator"}
-    assert not {name for module, name in NAMES if module in ("builtins", "__builtin__")} & {"eval", "exec", "getattr", "open", "compile", "__import__"}
+    assert not {module.partition(".")[0] for module in modules} & {
+        "os",
+        "posix",
+        "nt",
+        "sys",
+        "subprocess",
+        "importlib",
+        "pickle",
+        "ctypes",
+        "operator",
+    }
+    assert not {name for module, name in NAMES if module in ("builtins", "__builtin__")} & {
+        "eval",
+        "exec",
+        "getattr",
+        "open",
+        "compile",
+        "__import__",
+    }

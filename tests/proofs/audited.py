@@ -18,21 +18,63 @@ import dotpt
 from tests.corpus.stored import FIXTURES
 
 #: Raised all the time, by everything, without any effect.
-IDLE = ("object.__", "array.__new__", "sys._getframe", "gc.", "id", "builtins.id", "os.putenv", "cpython.", "sys.unraisablehook", "time.sleep", "mmap.__new__")
+IDLE = (
+    "object.__",
+    "array.__new__",
+    "sys._getframe",
+    "gc.",
+    "id",
+    "builtins.id",
+    "os.putenv",
+    "cpython.",
+    "sys.unraisablehook",
+    "time.sleep",
+    "mmap.__new__",
+)
 WARM = (
-    "zip/state_dict.pt", "legacy/state_dict.pt", "gzip_zip/shared_many.pt", "deflated/shared_many.pt", "other/tar.pt",
-    "other/script.pt", "other/lite.ptl", "other/hf_safetensors", "other/hf_bin", "zip/custom_objects.pt", "zip/numpy_kinds.pt",
-    "zip/sparse_csr.pt", "zip/nested_jagged.pt", "zip/nested_strided.pt", "zip/quantized_channel_quint8.pt", "zip/generator.pt",
-    "zip/dtype_bfloat16.pt", "big_endian/shared_many.pt", "other/legacy_0_3_python2.pt", "zip/return_types.pt", "zip/checkpoint_lightning.pt",
-    "other/exported.pt2", "other/packaged.pt", "zip/checkpoint_tutorial.pt", "zip/state_dict_tied.pt", "zip/singletons.pt",
-    "zip/uninitialized_parameter.pt", "zip/dtype_complex32.pt", "zip/conj_view.pt", "zip/optimizer_adamw.pt", "zip/meta.pt",
-)  # fmt: skip
+    "zip/state_dict.pt",
+    "legacy/state_dict.pt",
+    "gzip_zip/shared_many.pt",
+    "deflated/shared_many.pt",
+    "other/tar.pt",
+    "other/script.pt",
+    "other/lite.ptl",
+    "other/hf_safetensors",
+    "other/hf_bin",
+    "zip/custom_objects.pt",
+    "zip/numpy_kinds.pt",
+    "zip/sparse_csr.pt",
+    "zip/nested_jagged.pt",
+    "zip/nested_strided.pt",
+    "zip/quantized_channel_quint8.pt",
+    "zip/generator.pt",
+    "zip/dtype_bfloat16.pt",
+    "big_endian/shared_many.pt",
+    "other/legacy_0_3_python2.pt",
+    "zip/return_types.pt",
+    "zip/checkpoint_lightning.pt",
+    "other/exported.pt2",
+    "other/packaged.pt",
+    "zip/checkpoint_tutorial.pt",
+    "zip/state_dict_tied.pt",
+    "zip/singletons.pt",
+    "zip/uninitialized_parameter.pt",
+    "zip/dtype_complex32.pt",
+    "zip/conj_view.pt",
+    "zip/optimizer_adamw.pt",
+    "zip/meta.pt",
+)
 
 
 def act(path: Path, backend: str) -> str:
     """Everything that a user who does not trust a file would do with it."""
     done = []
-    for step in (_look, _inspect, _verify, lambda path: dotpt.load(path, backend=backend, unknown="inert", limits=dotpt.Limits(deflated=True))):
+    for step in (
+        _look,
+        _inspect,
+        _verify,
+        lambda path: dotpt.load(path, backend=backend, unknown="inert", limits=dotpt.Limits(deflated=True)),
+    ):
         try:
             step(path)
             done.append("done")
@@ -89,7 +131,17 @@ def main(backend: str, paths: list[Path]) -> None:
         outcome = act(path, backend)
         watching[0] = False
         new = sorted(set(sys.modules) - before)
-        print(json.dumps({"file": str(path), "outcome": outcome, "events": sorted(set(events)), "modules": new, "torch": "torch" in sys.modules}))
+        print(
+            json.dumps(
+                {
+                    "file": str(path),
+                    "outcome": outcome,
+                    "events": sorted(set(events)),
+                    "modules": new,
+                    "torch": "torch" in sys.modules,
+                }
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -62,7 +62,13 @@ def _watched(backend: str, folder: str) -> list[dict[str, Any]]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
     command = [sys.executable, "-m", "tests.proofs.audited", backend]
     done = subprocess.run(
-        command, env=environment, input="\n".join(map(str, paths)), capture_output=True, text=True, check=False, cwd=ROOT
+        command,
+        env=environment,
+        input="\n".join(map(str, paths)),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr[-3_000:]
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -107,7 +113,9 @@ def test_nor_with_torch_as_the_back_end(folder: str) -> None:
     for line in _watched("torch", folder):
         others = [(event, what) for event, what in line["events"] if not harmless(event, what, line["file"])]
         assert not others, (line["file"], line["outcome"], others)
-        assert not {name.partition(".")[0] for name in line["modules"]} & {trap.partition(".")[0] for trap in TRAPS if "tests" not in trap}
+        assert not {name.partition(".")[0] for name in line["modules"]} & {
+            trap.partition(".")[0] for trap in TRAPS if "tests" not in trap
+        }
 
 
 def test_the_hook_would_have_seen_it(tmp_path: Path) -> None:

@@ -86,7 +86,9 @@ def alarm() -> Iterator[None]:
 
 
 def load(data: bytes | Path, **options: Any) -> Any:
-    return dotpt.load(data, **{"backend": "numpy", "unknown": "inert", "limits": LIMITS, "encoding": "latin1", **options})
+    return dotpt.load(
+        data, **{"backend": "numpy", "unknown": "inert", "limits": LIMITS, "encoding": "latin1", **options}
+    )
 
 
 @cache
@@ -203,7 +205,9 @@ def test_a_changed_payload_byte_is_a_checksum_mismatch(name: str) -> None:
             changed = bytearray(data)
             changed[at] ^= 0x10
             found = outcome(bytes(changed))
-            if "deflated" in name:  # the stream may fail to unpack, or the change lie in the unused bits of its last byte
+            if (
+                "deflated" in name
+            ):  # the stream may fail to unpack, or the change lie in the unused bits of its last byte
                 assert isinstance(found, DotptError) or image(found) == pristine(name), at
             else:
                 assert isinstance(found, ChecksumMismatch), at

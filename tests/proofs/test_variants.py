@@ -22,6 +22,7 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
 import dotpt  # noqa: E402
+from dotpt.errors import TensorError  # noqa: E402
 from dotpt.pickling.tree import named_tensors  # noqa: E402
 from dotpt.pickling.values import ReturnType  # noqa: E402
 from dotpt.tensors.arrays import MetaArray, NestedArray, QuantizedArray, SparseArray  # noqa: E402
@@ -55,7 +56,9 @@ UNKNOWN = frozenset(
 
 
 def test_only_objects_with_classes_of_their_own_are_refused() -> None:
-    known_kinds = {name for name in OBJECTS if name.split("_")[0] in ("dtype", "shape", "stride", "sparse", "nested", "storage")}
+    known_kinds = {
+        name for name in OBJECTS if name.split("_")[0] in ("dtype", "shape", "stride", "sparse", "nested", "storage")
+    }
     assert not UNKNOWN & known_kinds
     assert not UNKNOWN & {name for name, entry in OBJECTS.items() if entry.safe}
 
@@ -109,8 +112,7 @@ def test_big_endian_files_without_a_mark_are_taken_for_little_endian_as_torch_do
         path = write("big_endian_unmarked", name, tmp_path)
         try:
             found = ours(path)
-        except dotpt.DotptError as error:
-            assert "inconsistent" in str(error) or "outside" in str(error)
+        except TensorError:
             refused.append(name)
             continue
         if name != "generator":  # torch sets a generator's state to whatever the swapped bytes are
@@ -138,7 +140,7 @@ def test_torch_reads_these_types_wrong_from_big_endian_files(name: str, tmp_path
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs glibc to fill fresh memory")
 @pytest.mark.parametrize("name", EARLY)
 def test_torch_builds_these_from_storages_that_it_has_not_read_yet(name: str, tmp_path: Path) -> None:
-    """It fails, or builds something from what happens to lie in memory; glibc makes sure that this is nothing useful."""
+    """It fails, or builds something from what lies in memory; glibc makes sure that this is nothing useful."""
     path = write("legacy", name, tmp_path)
     code = (
         "import sys, torch\n"
@@ -206,11 +208,21 @@ def test_mapped_files_give_the_same_as_read_ones(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", [n for n in OBJECTS if n not in UNKNOWN])
-def test_a_device_name_a_device_a_dictionary_and_a_function_place_tensors_as_torch_does(name: str, tmp_path: Path) -> None:
+def test_a_device_name_a_device_a_dictionary_and_a_function_place_tensors_as_torch_does(
+    name: str, tmp_path: Path
+) -> None:
     if name == "path" or name.startswith("storage"):  # a bare storage on the meta device has no bytes to compare
         return
     path = write("zip", name, tmp_path)
-    forms = ("cpu", torch.device("cpu"), "meta", torch.device("meta"), {"cpu": "cpu"}, {"cpu": "meta"}, {"cuda:0": "cpu"})
+    forms = (
+        "cpu",
+        torch.device("cpu"),
+        "meta",
+        torch.device("meta"),
+        {"cpu": "cpu"},
+        {"cpu": "meta"},
+        {"cuda:0": "cpu"},
+    )
     for form in (*forms, lambda storage, tag: storage, lambda storage, tag: None):
         wanted, found = (outcome(load, path, form) for load in (torch_load, ours))
         if isinstance(wanted, Exception) or isinstance(found, Exception):
@@ -314,7 +326,9 @@ def walk_both(ours_torch: Any, ours_numpy: Any, name: str) -> int:
         elif isinstance(left, dict):
             assert type(left) is type(right)
             assert len(left) == len(right)
-            todo += [pair for pairs in zip(left.items(), right.items(), strict=True) for pair in zip(*pairs, strict=True)]
+            todo += [
+                pair for pairs in zip(left.items(), right.items(), strict=True) for pair in zip(*pairs, strict=True)
+            ]
         elif isinstance(left, dotpt.InertObject):
             assert type(right) is dotpt.InertObject
             todo += [(getattr(left, slot), getattr(right, slot)) for slot in dotpt.InertObject.__slots__]
@@ -329,7 +343,7 @@ def walk_both(ours_torch: Any, ours_numpy: Any, name: str) -> int:
         elif isinstance(left, np.ndarray) and left.dtype.hasobject:
             todo += zip(left.ravel().tolist(), right.ravel().tolist(), strict=True)
         elif isinstance(left, (str, bytes, int, type(None), np.generic)):
-            assert left == right or left != left
+            assert repr(left) == repr(right)
             assert type(left) is type(right)
     return compared
 
@@ -356,7 +370,14 @@ def test_a_slice_is_the_part_that_numpy_gives_for_the_same_index(name: str, tmp_
 def indices(shape: tuple[int, ...]) -> list[Any]:
     found: list[Any] = [..., (), (None, ...)]
     if shape:
-        found += [slice(1, 3), slice(None), slice(None, None, 2), slice(3, 1), slice(None, None, -1), (slice(0, 1), ...)]
+        found += [
+            slice(1, 3),
+            slice(None),
+            slice(None, None, 2),
+            slice(3, 1),
+            slice(None, None, -1),
+            (slice(0, 1), ...),
+        ]
         found += [(..., slice(0, 1)), (None, slice(1, None))]
         if all(shape):
             found += [0, -1, tuple(n - 1 for n in shape), (0,) * len(shape), (0, ...), [0], [0, 0]]
@@ -423,4 +444,8 @@ def test_classes_of_torch_that_were_saved_as_values_come_back(tmp_path: Path) ->
     torch.save(saved, tmp_path / "c.pt")
     assert dotpt.load(tmp_path / "c.pt", backend="torch") == saved
     found = dotpt.load(tmp_path / "c.pt", backend="numpy")
-    assert [str(getattr(value, "qualified", value)) for value in found][:3] == ["torch.Size", "torch.device", "torch.Tensor"]
+    assert [str(getattr(value, "qualified", value)) for value in found][:3] == [
+        "torch.Size",
+        "torch.device",
+        "torch.Tensor",
+    ]

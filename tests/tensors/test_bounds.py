@@ -25,8 +25,8 @@ FLOAT = DTYPES["float32"]
 DATA = np.arange(4, dtype=np.float32).tobytes()
 
 
-def load(*ops: bytes, storages: dict[str, bytes] | None = None, style: Style = Style(), **options: Any) -> Any:
-    data = pt(p.pickled(*ops), {"0": DATA} if storages is None else storages, style)
+def load(*ops: bytes, storages: dict[str, bytes] | None = None, style: Style | None = None, **options: Any) -> Any:
+    data = pt(p.pickled(*ops), {"0": DATA} if storages is None else storages, style or Style())
     return dotpt.load(data, backend="numpy", **options)
 
 
@@ -34,7 +34,9 @@ def big(value: int) -> bytes:
     return p.long1(value) if not -(2**31) <= value < 2**31 else p.binint(value)
 
 
-def tensor(offset: int = 0, size: tuple[int, ...] = (4,), stride: tuple[int, ...] = (1,), source: bytes | None = None) -> bytes:
+def tensor(
+    offset: int = 0, size: tuple[int, ...] = (4,), stride: tuple[int, ...] = (1,), source: bytes | None = None
+) -> bytes:
     numbers = [p.stream(p.mark(), *map(big, values), p.tuple_()) for values in (size, stride)]
     hooks = p.call("collections", "OrderedDict")
     return p.call("torch._utils", "_rebuild_tensor_v2", source or p.storage(), big(offset), *numbers, p.false(), hooks)
@@ -73,24 +75,116 @@ def test_a_tensor_outside_its_storage_is_refused_in_every_mode(name: str, tmp_pa
 
 
 WRONG_TYPES: dict[str, bytes] = {
-    "offset is text": p.call("torch._utils", "_rebuild_tensor_v2", p.storage(), p.text("0"), p.ints(4), p.ints(1), p.false(), p.none()),
-    "offset is True": p.call("torch._utils", "_rebuild_tensor_v2", p.storage(), p.true(), p.ints(1), p.ints(1), p.false(), p.none()),
-    "offset is a float": p.call("torch._utils", "_rebuild_tensor_v2", p.storage(), p.binfloat(0.0), p.ints(1), p.ints(1), p.false(), p.none()),
-    "size is a number": p.call("torch._utils", "_rebuild_tensor_v2", p.storage(), p.number(0), p.number(4), p.ints(1), p.false(), p.none()),
-    "size of floats": p.call("torch._utils", "_rebuild_tensor_v2", p.storage(), p.number(0), p.stream(p.binfloat(4.0), p.tuple1()), p.ints(1), p.false(), p.none()),
-    "size of True": p.call("torch._utils", "_rebuild_tensor_v2", p.storage(), p.number(0), p.stream(p.true(), p.tuple1()), p.ints(1), p.false(), p.none()),
-    "requires_grad is a number": p.call("torch._utils", "_rebuild_tensor_v2", p.storage(), p.number(0), p.ints(4), p.ints(1), p.number(1), p.none()),
-    "storage is a number": p.call("torch._utils", "_rebuild_tensor_v2", p.number(0), p.number(0), p.ints(4), p.ints(1), p.false(), p.none()),
+    "offset is text": p.call(
+        "torch._utils", "_rebuild_tensor_v2", p.storage(), p.text("0"), p.ints(4), p.ints(1), p.false(), p.none()
+    ),
+    "offset is True": p.call(
+        "torch._utils", "_rebuild_tensor_v2", p.storage(), p.true(), p.ints(1), p.ints(1), p.false(), p.none()
+    ),
+    "offset is a float": p.call(
+        "torch._utils", "_rebuild_tensor_v2", p.storage(), p.binfloat(0.0), p.ints(1), p.ints(1), p.false(), p.none()
+    ),
+    "size is a number": p.call(
+        "torch._utils", "_rebuild_tensor_v2", p.storage(), p.number(0), p.number(4), p.ints(1), p.false(), p.none()
+    ),
+    "size of floats": p.call(
+        "torch._utils",
+        "_rebuild_tensor_v2",
+        p.storage(),
+        p.number(0),
+        p.stream(p.binfloat(4.0), p.tuple1()),
+        p.ints(1),
+        p.false(),
+        p.none(),
+    ),
+    "size of True": p.call(
+        "torch._utils",
+        "_rebuild_tensor_v2",
+        p.storage(),
+        p.number(0),
+        p.stream(p.true(), p.tuple1()),
+        p.ints(1),
+        p.false(),
+        p.none(),
+    ),
+    "requires_grad is a number": p.call(
+        "torch._utils", "_rebuild_tensor_v2", p.storage(), p.number(0), p.ints(4), p.ints(1), p.number(1), p.none()
+    ),
+    "storage is a number": p.call(
+        "torch._utils", "_rebuild_tensor_v2", p.number(0), p.number(0), p.ints(4), p.ints(1), p.false(), p.none()
+    ),
     "too few arguments": p.call("torch._utils", "_rebuild_tensor_v2", p.storage(), p.number(0)),
-    "too many arguments": p.call("torch._utils", "_rebuild_tensor_v2", p.storage(), p.number(0), p.ints(4), p.ints(1), p.false(), p.none(), p.none(), p.none()),
-    "unknown mark": p.call("torch._utils", "_rebuild_tensor_v2", p.storage(), p.number(0), p.ints(4), p.ints(1), p.false(), p.none(), p.stream(p.empty_dict(), p.text("os"), p.true(), p.setitem())),
-    "v3 without a dtype": p.call("torch._utils", "_rebuild_tensor_v3", p.storage(kind="UntypedStorage", count=16), p.number(0), p.ints(4), p.ints(1), p.false(), p.none(), p.text("float32")),
-    "v3 beyond by its dtype": p.call("torch._utils", "_rebuild_tensor_v3", p.storage(kind="UntypedStorage", count=16), p.number(0), p.ints(4), p.ints(1), p.false(), p.none(), p.global_("torch", "uint64")),
+    "too many arguments": p.call(
+        "torch._utils",
+        "_rebuild_tensor_v2",
+        p.storage(),
+        p.number(0),
+        p.ints(4),
+        p.ints(1),
+        p.false(),
+        p.none(),
+        p.none(),
+        p.none(),
+    ),
+    "unknown mark": p.call(
+        "torch._utils",
+        "_rebuild_tensor_v2",
+        p.storage(),
+        p.number(0),
+        p.ints(4),
+        p.ints(1),
+        p.false(),
+        p.none(),
+        p.stream(p.empty_dict(), p.text("os"), p.true(), p.setitem()),
+    ),
+    "v3 without a dtype": p.call(
+        "torch._utils",
+        "_rebuild_tensor_v3",
+        p.storage(kind="UntypedStorage", count=16),
+        p.number(0),
+        p.ints(4),
+        p.ints(1),
+        p.false(),
+        p.none(),
+        p.text("float32"),
+    ),
+    "v3 beyond by its dtype": p.call(
+        "torch._utils",
+        "_rebuild_tensor_v3",
+        p.storage(kind="UntypedStorage", count=16),
+        p.number(0),
+        p.ints(4),
+        p.ints(1),
+        p.false(),
+        p.none(),
+        p.global_("torch", "uint64"),
+    ),
     "parameter of a number": p.call("torch._utils", "_rebuild_parameter", p.number(1), p.true(), p.none()),
-    "meta of negative size": p.call("torch._utils", "_rebuild_meta_tensor_no_storage", p.global_("torch", "float32"), p.stream(p.binint(-1), p.tuple1()), p.ints(1), p.false()),
-    "meta of too many elements": p.call("torch._utils", "_rebuild_meta_tensor_no_storage", p.global_("torch", "float32"), p.stream(big(2**40), big(2**40), p.tuple2()), p.ints(1, 1), p.false()),
-    "meta without strides": p.call("torch._utils", "_rebuild_meta_tensor_no_storage", p.global_("torch", "float32"), p.ints(2), p.empty_tuple(), p.false()),
-}  # fmt: skip
+    "meta of negative size": p.call(
+        "torch._utils",
+        "_rebuild_meta_tensor_no_storage",
+        p.global_("torch", "float32"),
+        p.stream(p.binint(-1), p.tuple1()),
+        p.ints(1),
+        p.false(),
+    ),
+    "meta of too many elements": p.call(
+        "torch._utils",
+        "_rebuild_meta_tensor_no_storage",
+        p.global_("torch", "float32"),
+        p.stream(big(2**40), big(2**40), p.tuple2()),
+        p.ints(1, 1),
+        p.false(),
+    ),
+    "meta without strides": p.call(
+        "torch._utils",
+        "_rebuild_meta_tensor_no_storage",
+        p.global_("torch", "float32"),
+        p.ints(2),
+        p.empty_tuple(),
+        p.false(),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", WRONG_TYPES)
@@ -149,9 +243,17 @@ def packed(values: list[int]) -> bytes:
 
 def coo(indices: list[int], shape: tuple[int, ...], dims: int = 1) -> Any:
     size = p.call("torch", "Size", p.ints(*shape))
-    data = p.stream(p.mark(), longs("1", indices, (dims, len(indices) // dims)), tensor(size=(len(indices) // dims,)), size, p.tuple_())
+    data = p.stream(
+        p.mark(),
+        longs("1", indices, (dims, len(indices) // dims)),
+        tensor(size=(len(indices) // dims,)),
+        size,
+        p.tuple_(),
+    )
     layout = p.call("torch.serialization", "_get_layout", p.text("torch.sparse_coo"))
-    return load(p.call("torch._utils", "_rebuild_sparse_tensor", layout, data), storages={"0": DATA, "1": packed(indices)})
+    return load(
+        p.call("torch._utils", "_rebuild_sparse_tensor", layout, data), storages={"0": DATA, "1": packed(indices)}
+    )
 
 
 def test_a_sparse_tensor_is_read() -> None:
@@ -160,7 +262,9 @@ def test_a_sparse_tensor_is_read() -> None:
     assert found.shape == (7,)
 
 
-@pytest.mark.parametrize(("indices", "shape"), [([0, 2, 4, 7], (7,)), ([0, -1, 2, 3], (7,)), ([0, 2, 4, 2**62], (7,)), ([0, 1, 2, 3], ())])
+@pytest.mark.parametrize(
+    ("indices", "shape"), [([0, 2, 4, 7], (7,)), ([0, -1, 2, 3], (7,)), ([0, 2, 4, 2**62], (7,)), ([0, 1, 2, 3], ())]
+)
 def test_a_sparse_index_outside_the_shape_is_refused(indices: list[int], shape: tuple[int, ...]) -> None:
     with pytest.raises(TensorError):
         coo(indices, shape)
@@ -212,9 +316,17 @@ def test_nested_tensors_are_read() -> None:
 
 @pytest.mark.parametrize(
     ("sizes", "strides", "offsets"),
-    [([1, 4], [1, 1], [0, 1]), ([1, 3], [1, 2], [0, 1]), ([1, 3], [1, 1], [0, 2]), ([1, -3], [1, 1], [0, 1]), ([1, 2], [1, 1], [0, -1])],
+    [
+        ([1, 4], [1, 1], [0, 1]),
+        ([1, 3], [1, 2], [0, 1]),
+        ([1, 3], [1, 1], [0, 2]),
+        ([1, -3], [1, 1], [0, 1]),
+        ([1, 2], [1, 1], [0, -1]),
+    ],
 )
-def test_nested_components_outside_the_buffer_are_refused(sizes: list[int], strides: list[int], offsets: list[int]) -> None:
+def test_nested_components_outside_the_buffer_are_refused(
+    sizes: list[int], strides: list[int], offsets: list[int]
+) -> None:
     with pytest.raises(TensorError):
         nested(sizes, strides, offsets)
 
@@ -222,10 +334,24 @@ def test_nested_components_outside_the_buffer_are_refused(sizes: list[int], stri
 def quantized(size: int, stride: int, axis: int = 0, channels: int = 2) -> Any:
     source = p.storage("0", 4, "QInt8Storage")
     scheme = p.stream(
-        p.mark(), p.global_("torch", "per_channel_affine"), tensor(size=(channels,), source=p.storage("1", 4)),
-        longs("2", [0] * channels, (channels,)), p.number(axis), p.tuple_(),
-    )  # fmt: skip
-    made = p.call("torch._utils", "_rebuild_qtensor", source, p.number(0), p.ints(2, size), p.ints(stride, 1), scheme, p.false(), p.none())
+        p.mark(),
+        p.global_("torch", "per_channel_affine"),
+        tensor(size=(channels,), source=p.storage("1", 4)),
+        longs("2", [0] * channels, (channels,)),
+        p.number(axis),
+        p.tuple_(),
+    )
+    made = p.call(
+        "torch._utils",
+        "_rebuild_qtensor",
+        source,
+        p.number(0),
+        p.ints(2, size),
+        p.ints(stride, 1),
+        scheme,
+        p.false(),
+        p.none(),
+    )
     return load(made, storages={"0": b"\1\2\3\4", "1": DATA, "2": packed([0] * channels)})
 
 
@@ -233,7 +359,9 @@ def test_quantized_tensors_are_read() -> None:
     assert quantized(2, 2).values.tolist() == [[1, 2], [3, 4]]
 
 
-@pytest.mark.parametrize(("size", "stride", "axis", "channels"), [(2, 3, 0, 2), (3, 2, 0, 2), (2, 2, 2, 2), (2, 2, 0, 3)])
+@pytest.mark.parametrize(
+    ("size", "stride", "axis", "channels"), [(2, 3, 0, 2), (3, 2, 0, 2), (2, 2, 2, 2), (2, 2, 0, 3)]
+)
 def test_quantized_tensors_are_checked(size: int, stride: int, axis: int, channels: int) -> None:
     """pytorch#184652: an unchecked stride read the attacker's choice of memory."""
     with pytest.raises(TensorError):
@@ -251,7 +379,9 @@ def test_quantized_tensors_are_checked(size: int, stride: int, axis: int, channe
     numel=st.integers(0, 60),
     dtype=st.sampled_from(["uint8", "int16", "float32", "complex128"]),
 )
-def test_what_is_accepted_touches_no_byte_outside(shape: list[int], data: Any, offset: int, numel: int, dtype: str) -> None:
+def test_what_is_accepted_touches_no_byte_outside(
+    shape: list[int], data: Any, offset: int, numel: int, dtype: str
+) -> None:
     strides = [data.draw(st.integers(0, 9)) for _ in shape]
     kind = DTYPES[dtype]
     storage = StorageRef("0", kind, "cpu", numel * kind.itemsize)

@@ -44,7 +44,9 @@ def test_storage_classes_and_aliases_point_into_the_table() -> None:
 @pytest.mark.torch
 def test_torch_agrees_on_every_type() -> None:
     torch = pytest.importorskip("torch")
-    theirs = {str(value).removeprefix("torch."): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
+    theirs = {
+        str(value).removeprefix("torch."): value for value in vars(torch).values() if isinstance(value, torch.dtype)
+    }
     assert set(theirs) == set(DTYPES)
     for name, dtype in DTYPES.items():
         known = theirs[name]

@@ -40,7 +40,8 @@ class Counting(Source):
 
 def records(content: bytes, spans: list[tuple[int, int]], checked: bool = True) -> list[Record]:
     return [
-        Record(f"r{at}", at, size, size, 0, zlib.crc32(content[at : at + size]) if checked else None) for at, size in spans
+        Record(f"r{at}", at, size, size, 0, zlib.crc32(content[at : at + size]) if checked else None)
+        for at, size in spans
     ]
 
 
@@ -88,7 +89,9 @@ def test_each_record_gets_its_bytes(name: str, threads: int) -> None:
 @given(spans=st.lists(st.tuples(st.integers(0, 60_000), st.integers(0, 9_000)), max_size=20), threads=st.integers(1, 3))
 def test_any_records_get_their_bytes(spans: list[tuple[int, int]], threads: int) -> None:
     """Overlaps too: the container refuses them, this does not rely on it."""
-    assert read(Counting(CONTENT), records(CONTENT, spans), threads=threads) == [CONTENT[at : at + size] for at, size in spans]
+    assert read(Counting(CONTENT), records(CONTENT, spans), threads=threads) == [
+        CONTENT[at : at + size] for at, size in spans
+    ]
 
 
 def test_many_small_neighbours_are_one_read() -> None:
@@ -105,7 +108,9 @@ def test_records_far_apart_are_not_read_through() -> None:
 
 def test_every_memory_is_aligned_as_its_record_is() -> None:
     spans = [(64 * n, 60) for n in range(100)]
-    for held, (at, _) in zip(reading.read_records(Container(Counting(CONTENT)), Extents.of(records(CONTENT, spans))), spans, strict=True):
+    for held, (at, _) in zip(
+        reading.read_records(Container(Counting(CONTENT)), Extents.of(records(CONTENT, spans))), spans, strict=True
+    ):
         address = np.frombuffer(held.view, np.uint8).__array_interface__["data"][0]
         assert address % 16 == 0, at
 

@@ -16,7 +16,6 @@ of a remote file are checked one by one, when a record is read.
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import Any
 
@@ -441,11 +440,13 @@ def _is_code(name: str) -> bool:
     return name.startswith("code/") and name.endswith((".py", ".debug_pkl"))
 
 
-_DOTTED = re.compile(r"(?:^|/|\n)\.{1,2}(?:/|\n|$)")
+_DOTTED = [before + dots + after for before in "/\n" for dots in (".", "..") for after in "/\n"]
 
 
 def _dotted(names: str) -> bool:
-    return _DOTTED.search(names) is not None
+    """Whether a name, of several in lines of their own, has a part that is one or two dots."""
+    lines = f"\n{names}\n"
+    return any(part in lines for part in _DOTTED)
 
 
 def _find_directory(source: Source, limits: Limits) -> tuple[int, bytes, int]:

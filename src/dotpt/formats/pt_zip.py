@@ -110,10 +110,10 @@ def attach_storages(container: ZipContainer, storages: dict[str, StorageRef], pr
 
 def _facts(container: ZipContainer) -> dict[str, Any]:
     facts: dict[str, Any] = {"root": container.root}
+    positions, sizes = container.positions, container.sizes
     for name in _TEXT_RECORDS:
-        if name in container:
-            size = container.record(name).size
-            text = container.read(name) if size <= 100 else b"\xff"
+        if name in positions:
+            text = container.read(name) if sizes[positions[name]] <= 100 else b"\xff"
             if not text.isascii():
                 raise ContainerError("The record is not the short text it should be.", path=container.source.name, record=name)
             facts[name.removeprefix(".")] = text.decode("ascii").strip()

@@ -206,6 +206,14 @@ class Machine:
             raise self.broken("An opcode crosses the end of its frame.")
         raise self.cut(f"{self.at + length - len(self.data):,} bytes are missing")
 
+    def byte(self) -> int:
+        """The next byte, as a number."""
+        at = self.at
+        if at >= self.end:
+            self._over_the_end(1)
+        self.at = at + 1
+        return self.data[at]
+
     def number(self, size: int) -> int:
         """The next unsigned number of ``size`` bytes."""
         return int.from_bytes(self.take(size), "little")

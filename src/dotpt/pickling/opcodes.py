@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 import re
 import struct
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from dotpt.errors import LimitExceeded
 from dotpt.pickling.values import InertObject
+from dotpt.pickling.vocabulary import Known
 
 if TYPE_CHECKING:
     from dotpt.pickling.machine import Machine
@@ -22,6 +24,8 @@ _HIGHEST_PROTOCOL = 5
 # What Python 2 and 3 write. Readers disagree on 010, 0x10, 1_0 and spaces, so nobody may write them.
 _INTEGER = re.compile(rb"-?(?:0|[1-9][0-9]*)")
 _FLOAT = re.compile(rb"-?(?:[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|inf|nan)")
+
+_FILLED_LATER = (list, dict, set, bytearray, OrderedDict, Counter, defaultdict)
 
 Handler = Callable[["Machine"], None]
 HANDLERS: dict[int, Handler] = {}
@@ -52,7 +56,7 @@ _constant(b")", ())
 
 @opcode(b"K")
 def _binint1(machine: Machine) -> None:
-    machine.stack.append(machine.number(1))
+    machine.stack.append(machine.byte())
 
 
 @opcode(b"M")
@@ -76,7 +80,7 @@ def _long(machine: Machine, size: int) -> None:
 
 @opcode(b"\x8a")
 def _long1(machine: Machine) -> None:
-    _long(machine, machine.number(1))
+    _long(machine, machine.byte())
 
 
 @opcode(b"\x8b")
@@ -144,7 +148,7 @@ def _binunicode(machine: Machine) -> None:
 
 @opcode(b"\x8c")
 def _short_binunicode(machine: Machine) -> None:
-    _push_text(machine, machine.number(1))
+    _push_text(machine, machine.byte())
 
 
 @opcode(b"\x8d")
@@ -175,7 +179,7 @@ def _push_string(machine: Machine, content: bytes) -> None:
 
 @opcode(b"U")
 def _short_binstring(machine: Machine) -> None:
-    _push_string(machine, machine.take(machine.number(1)))
+    _push_string(machine, machine.take(machine.byte()))
 
 
 @opcode(b"T")
@@ -200,7 +204,7 @@ def _push_bytes(machine: Machine, size: int) -> None:
 
 @opcode(b"C")
 def _short_binbytes(machine: Machine) -> None:
-    _push_bytes(machine, machine.number(1))
+    _push_bytes(machine, machine.byte())
 
 
 @opcode(b"B")
@@ -363,7 +367,7 @@ def _dup(machine: Machine) -> None:
 
 @opcode(b"q")
 def _binput(machine: Machine) -> None:
-    machine.put(machine.number(1))
+    machine.put(machine.byte())
 
 
 @opcode(b"r")
@@ -383,7 +387,7 @@ def _memoize(machine: Machine) -> None:
 
 @opcode(b"h")
 def _binget(machine: Machine) -> None:
-    machine.get(machine.number(1))
+    machine.get(machine.byte())
 
 
 @opcode(b"j")
@@ -431,7 +435,14 @@ def _reduce(machine: Machine) -> None:
 @opcode(b"\x81")
 def _newobj(machine: Machine) -> None:
     args, cls = machine.pop(), machine.pop()
+    _check_new(machine, cls, args)
     machine.stack.append(machine.call(cls, args, "new"))
+
+
+def _check_new(machine: Machine, cls: Any, args: Any) -> None:
+    """These classes ignore what ``__new__`` is given, as pickle calls it: nobody writes it, and readers might not."""
+    if args and type(cls) is Known and cls.leaf in _FILLED_LATER:
+        raise machine.broken(f"A {cls.qualified} is made with arguments that Python ignores.")
 
 
 @opcode(b"\x92")
@@ -439,6 +450,7 @@ def _newobj_ex(machine: Machine) -> None:
     kwargs, args, cls = machine.pop(), machine.pop(), machine.pop()
     if type(kwargs) is not dict:
         raise machine.broken("The keyword arguments of a call are not a dictionary.")
+    _check_new(machine, cls, args)
     machine.stack.append(machine.call(cls, args, "new", kwargs))
 
 
@@ -480,7 +492,7 @@ def _persid(machine: Machine) -> None:
 
 @opcode(b"\x80")
 def _proto(machine: Machine) -> None:
-    version = machine.number(1)
+    version = machine.byte()
     if version > _HIGHEST_PROTOCOL:
         raise machine.broken(f"The pickle is of protocol {version}; {_HIGHEST_PROTOCOL} is the highest known.")
 

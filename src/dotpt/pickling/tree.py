@@ -73,7 +73,7 @@ def transform(tree: Any, leaf: Leaf, nesting: int, finish: Leaf = _same) -> Any:
         step = steps.pop()
         container = step.container
         if step.finish:
-            done[id(container)] = container, _replaced(container, result, finish)
+            done[id(container)] = container, _replaced(container, result, finish, leaf)
             del open_[id(container)]
             continue
         if id(container) in done or id(container) in open_:
@@ -88,7 +88,7 @@ def transform(tree: Any, leaf: Leaf, nesting: int, finish: Leaf = _same) -> Any:
     # A cycle through a tuple: what pointed at the unfinished tuple points at the finished one now.
     for container in unfinished:
         if type(container) not in _REBUILT:
-            _replaced(container, lambda value: done[id(value)][1] if id(value) in done else value, _same)
+            _replaced(container, lambda value: done[id(value)][1] if id(value) in done else value, _same, _same)
     return done[id(tree)][1]
 
 
@@ -127,10 +127,10 @@ def _children(container: Any) -> Iterator[Any]:
         yield from container
 
 
-def _replaced(container: Any, result: Leaf, finish: Leaf) -> Any:
+def _replaced(container: Any, result: Leaf, finish: Leaf, leaf: Leaf) -> Any:
     kind = type(container)
     if kind in _DICTS:
-        _replace_items(container, result)
+        _replace_items(container, result, leaf)
         if kind is not dict and getattr(container, "__dict__", None):
             result(container.__dict__)
     elif kind is list:
@@ -162,11 +162,12 @@ def _replaced(container: Any, result: Leaf, finish: Leaf) -> Any:
     return container
 
 
-def _replace_items(container: Any, result: Leaf) -> None:
+def _replace_items(container: Any, result: Leaf, leaf: Leaf) -> None:
     rekeyed = False
     for key, value in container.items():
-        if type(value) not in ATOMS:
-            new = result(value)
+        kind = type(value)
+        if kind not in ATOMS:
+            new = leaf(value) if kind is TensorRef else result(value)
             if new is not value:
                 # replacing the value of an existing key does not disturb the iteration
                 dict.__setitem__(container, key, new)

@@ -14,26 +14,27 @@ class Windows:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._start = 0
-        self._window = memoryview(b"")
-        self._previous = 0
-        self._buffer = memoryview(bytearray(0))
+        self._start = self._end = self._previous = 0
+        self._window: bytes | memoryview = b""
+        self._buffer = memoryview(b"")
 
     def read(self, offset: int, length: int) -> bytes | memoryview:
         """The bytes at ``offset``, as `Source.read` gives them."""
-        at = offset - self._start
-        if 0 <= at and at + length <= len(self._window):
-            return self._window[at : at + length]
+        start = self._start
+        if start <= offset and offset + length <= self._end:
+            return self._window[offset - start : offset - start + length]
+        source = self._source
         # In a file of large tensors these reads lie far apart (read little), in one of small tensors close.
         near = 0 <= offset - self._previous < self.NEAR
-        size = max(length, min(self.WIDE if near else self.NARROW, self._source.size - offset))
-        self._start = self._previous = offset
+        size = max(length, min(self.WIDE if near else self.NARROW, source.size - offset))
         if size <= self.NARROW:
-            self._window = memoryview(self._source.read(offset, size))
+            self._window = source.read(offset, size)
         else:
-            self._source.check_range(offset, length)
+            source.check_range(offset, size)
             if len(self._buffer) < size:
                 self._buffer = memoryview(bytearray(size))
             self._window = self._buffer[:size]
-            self._source.read_into(offset, self._window)
+            source.read_into(offset, self._window)
+        self._start = self._previous = offset
+        self._end = offset + size
         return self._window[:length]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 
 HUGE = 1 << 21
+_WASTE = HUGE // 8
 _LEAST_MAPPED = 1 << 16
 
 
@@ -43,8 +44,8 @@ def allocate(length: int) -> Memory:
     start = -_address(buffer) % HUGE
     advise = getattr(mmap, "MADV_HUGEPAGE", None)
     if advise is not None and hasattr(buffer, "madvise"):
-        # Only whole huge pages: the tail must not round up to memory that nobody asked for.
-        buffer.madvise(advise, start, length // HUGE * HUGE)
+        # Whole huge pages: the tail must not round up to memory that nobody asked for, unless that is next to nothing.
+        buffer.madvise(advise, start, (length + _WASTE) // HUGE * HUGE)
     return Memory(buffer, start, length)
 
 

@@ -18,8 +18,8 @@ from dotpt.container.record import Container, Extents, checksum_mismatch
 from dotpt.source.base import Source
 from dotpt.tensors.memory import Memory, allocate
 
-SLAB = 8 << 20  # small neighbours are gathered up to this
-PIECE = 8 << 20  # one read, and the checksum of it while it is in the cache
+SLAB = 4 << 20  # small neighbours are gathered up to this
+PIECE = 4 << 20  # one read, and the checksum of it while it is in the cache
 GAP = 1 << 14  # neighbours further apart than this are not read together
 ALIGNMENT = 64
 _LEAST_THREADED = 4 << 20

@@ -10,12 +10,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import dotpt
 import torch
-from bench import files, reading
-from bench.measure import Result, run
 from rich.console import Console
 from rich.table import Table
+
+import dotpt
+from bench import files, reading
+from bench.measure import Result, run
 
 
 def main() -> None:
@@ -65,7 +66,8 @@ def as_dict(result: Result) -> dict[str, object]:
     """One line as plain values."""
     return {
         "job": result.job.name, "peer": result.job.peer_name, "ours_s": result.ours, "peer_s": result.peer,
-        "ratio": result.ratio, "ratio_10": result.low, "ratio_90": result.high, "bar": result.job.bar, "aim": result.job.aim,
+        "ratio": result.ratio, "ratio_10": result.low, "ratio_90": result.high,
+        "bar": result.job.bar, "aim": result.job.aim,
     }  # fmt: skip
 
 

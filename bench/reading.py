@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import dotpt
 import torch
+from safetensors.torch import load_file
+
+import dotpt
 from bench.files import Files
 from bench.measure import Job, peak_over, process
-from safetensors.torch import load_file
 
 
 def jobs(files: Files) -> Iterator[Job]:
@@ -25,7 +26,9 @@ def jobs(files: Files) -> Iterator[Job]:
         with dotpt.open(large, mmap=True) as archive:
             return archive[one].torch()
 
-    yield Job("load 1 GiB, copied and verified", "torch.load", lambda: dotpt.load(large), lambda: torch.load(large), 3, 5)
+    yield Job(
+        "load 1 GiB, copied and verified", "torch.load", lambda: dotpt.load(large), lambda: torch.load(large), 3, 5
+    )
     yield Job(
         "load 1 GiB, mmap, unverified", "torch.load(mmap=True)",
         lambda: dotpt.load(large, mmap=True, verify=False), lambda: torch.load(large, mmap=True), 2, 4, 101,
@@ -38,7 +41,9 @@ def jobs(files: Files) -> Iterator[Job]:
         "load 1 GiB, mmap, verified", "torch.load (unverified)",
         lambda: dotpt.load(large, mmap=True), lambda: torch.load(large), 8, 12,
     )  # fmt: skip
-    yield Job("load 10,000 x 4 KiB, verified", "torch.load", lambda: dotpt.load(small), lambda: torch.load(small), 6, 10)
+    yield Job(
+        "load 10,000 x 4 KiB, verified", "torch.load", lambda: dotpt.load(small), lambda: torch.load(small), 6, 10
+    )
     for backend in ("mmap", "pread"):
         yield Job(
             "load 10,000 x 4 KiB, verified", f"safetensors ({backend})",
@@ -58,7 +63,9 @@ def jobs(files: Files) -> Iterator[Job]:
         process("-m", "dotpt", "inspect", large),
         process("-c", f"import torch; torch.load({large!r}, mmap=True)"), 6, 10, 7,
     )  # fmt: skip
-    yield Job("process: import dotpt", "import torch", process("-c", "import dotpt"), process("-c", "import torch"), 30, 60, 7)
+    yield Job(
+        "process: import dotpt", "import torch", process("-c", "import dotpt"), process("-c", "import torch"), 30, 60, 7
+    )
 
 
 def memory(files: Files) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Opens files in a process that has little: ``python -m tests.attacks.poor_child main FILE`` prints a line of JSON.
 
-200 MB of address space beyond what the imports and the file take; with ``thread`` in a thread whose C stack is small. ``all FOLDER`` tries every file of a folder, one after the other.
+200 MB of address space beyond what the imports and the file take; with ``thread`` in a thread whose C stack is small.
+``all FOLDER`` tries every file of a folder, one after the other.
 """
 
 from __future__ import annotations

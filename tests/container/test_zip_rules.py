@@ -1,4 +1,4 @@
-"""Every way in which a zip can say two things is refused by its own rule, with the byte, by every verb. Needs no torch."""
+"""Every way in which a zip can say two things breaks its own rule, with the byte, for every verb. Needs no torch."""
 
 from __future__ import annotations
 

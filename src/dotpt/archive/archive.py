@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dotpt.inspect.report import Report
 
 
-def open(  # noqa: A001 - the verb of the library; users write dotpt.open
+def open(
     source: Any,
     *,
     mmap: bool = False,
@@ -148,14 +148,12 @@ class Archive:
     def _name_tensors(self) -> dict[str, TensorRef]:
         found: dict[str, TensorRef] = {}
         first: dict[int, TensorRef] = {}
-        for address, ref in named_tensors(self.tree, self.options.limits.nesting):
+        for address, known in named_tensors(self.tree, self.options.limits.nesting):
             name, number = address or "tensor", 2
             while name in found:  # {"a": {"b": t}, "a.b": t}: two places, one spelling
                 name, number = f"{address}#{number}", number + 1
-            if id(ref) in first:
-                ref = copy(ref)
-            else:
-                first[id(ref)] = ref
+            # a tensor that lies in several places has a reference for each, with its name
+            ref = copy(known) if id(known) in first else first.setdefault(id(known), known)
             ref.name, ref.archive = name, self
             found[name] = ref
             for role, part in (ref.parts or {}).items():
@@ -273,7 +271,7 @@ def make_backend(backend: str, memories: Memories, map_location: Any = None) -> 
             if error.name != "torch":
                 raise
             raise MissingDependency(
-                "torch is not installed.", hint="pip install torch, or use backend=\"numpy\" (TensorRef.numpy())"
+                "torch is not installed.", hint='pip install torch, or use backend="numpy" (TensorRef.numpy())'
             ) from None
         return TorchBackend(memories, map_location)
     raise UsageError(f"There is no back end {backend!r}.", hint='use "auto", "torch" or "numpy"')

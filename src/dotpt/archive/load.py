@@ -11,7 +11,7 @@ from dotpt.archive import collector
 from dotpt.archive.archive import Archive, build, make_backend
 from dotpt.archive.memories import Memories, storages_of
 from dotpt.archive.opening import open_contents
-from dotpt.errors import TensorError, UnsafeGlobal, UsageError
+from dotpt.errors import TensorError, UsageError
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.pickling.explain import unsafe_globals

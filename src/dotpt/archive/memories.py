@@ -66,16 +66,21 @@ class Memories:
             done += share
 
     def _map(
-        self, container: Container, storages: list[StorageRef], extents: Extents, verify: bool, progress: Progress | None
+        self,
+        container: Container,
+        storages: list[StorageRef],
+        extents: Extents,
+        verify: bool,
+        progress: Progress | None,
     ) -> None:
         """A private mapping: pages are read when touched, and copied when written."""
         if not container.source.is_file:
-            raise UsageError(
-                "Only a local file can be mapped.", path=container.source.name, hint="leave mmap=True out"
-            )
+            raise UsageError("Only a local file can be mapped.", path=container.source.name, hint="leave mmap=True out")
         if extents.packed:
             raise UsageError(
-                "The file is compressed, so it cannot be mapped.", path=container.source.name, hint="leave mmap=True out"
+                "The file is compressed, so it cannot be mapped.",
+                path=container.source.name,
+                hint="leave mmap=True out",
             )
         buffer = self._maps.get(container)
         if buffer is None:
@@ -97,7 +102,7 @@ class Memories:
                 memory = self._held[storage]
             else:
                 memory = self._held[storage] = allocate(storage.nbytes)
-        if storage.swap and dtype.swap > 1 or storage in self._swapped:
+        if (storage.swap and dtype.swap > 1) or storage in self._swapped:
             self._swap(storage, dtype, memory)
         return memory
 

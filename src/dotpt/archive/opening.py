@@ -30,9 +30,7 @@ def open_contents(
             from dotpt.formats import sharded
 
             return sharded.read(folder, options)
-    opened = open_source(
-        source, allow_download=allow_download, storage_options=storage_options, limits=options.limits
-    )
+    opened = open_source(source, allow_download=allow_download, storage_options=storage_options, limits=options.limits)
     try:
         return _decode(opened, source, options)
     except DotptError as error:

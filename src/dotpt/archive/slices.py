@@ -26,20 +26,28 @@ def read_slice(archive: Archive, ref: TensorRef, index: Any) -> Any:
     if window is None:
         whole = ref.numpy()
         if not isinstance(whole, np.ndarray):
-            what = "a meta tensor" if ref.is_meta else f"a tensor of layout {ref.layout}" if ref.parts else "a quantized tensor"
+            what = (
+                "a meta tensor"
+                if ref.is_meta
+                else f"a tensor of layout {ref.layout}"
+                if ref.parts
+                else "a quantized tensor"
+            )
             raise UsageError(f"Part of {what} cannot be taken.", key=ref.name, hint="take .numpy() or .torch() of it")
         return whole[index]
-    assert ref.storage is not None
+    storage = window.storage
+    if storage is None:
+        return ref.numpy()[index]
     itemsize = ref.dtype.itemsize
     first, length = window.offset * itemsize, window.extent * itemsize
-    base, start = ref.storage.view_of or (ref.storage, 0)
+    base, start = storage.view_of or (storage, 0)
     record = base.record
     if record is None or record.method != STORED:
         return ref.numpy()[index]
     memory = allocate(length)
     if length:
         base.container.source.read_into(record.offset + start + first, memory.view)
-    if ref.storage.swap:
+    if storage.swap:
         swap_bytes(memory, ref.dtype.swap)
     window.look(offset=0)
     array = strided_array(window, Memory(memory.buffer, memory.start, memory.length))

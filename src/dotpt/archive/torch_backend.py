@@ -15,21 +15,21 @@ from dotpt.pickling.values import Device, GeneratorState, ReturnType, Size, Symb
 from dotpt.pickling.vocabulary import Known
 from dotpt.tensors.arrays import strided_array
 from dotpt.tensors.composite import check_jagged, check_nested, check_sparse
-from dotpt.tensors.dtypes import DTYPES, DType
+from dotpt.tensors.dtypes import DType
 from dotpt.tensors.memory import Memory
 from dotpt.tensors.refs import StorageRef, TensorRef, contiguous_strides
 
 Locate = Callable[[str], Any]
 _CLASSES = {
-    "torch.Size": torch.Size, "torch.device": torch.device, "torch.Generator": torch.Generator, "torch.Tensor": torch.Tensor,
-    "torch.nn.Parameter": torch.nn.Parameter, "torch.nn.Buffer": torch.nn.Buffer,
+    "torch.Size": torch.Size, "torch.device": torch.device, "torch.Generator": torch.Generator,
+    "torch.Tensor": torch.Tensor, "torch.nn.Parameter": torch.nn.Parameter, "torch.nn.Buffer": torch.nn.Buffer,
 }  # fmt: skip
 _from_numpy, _array = torch.from_numpy, np.ndarray
 _UntypedStorage: Any = torch.UntypedStorage  # torch leaves their constructors without types
 _TypedStorage: Any = torch.storage.TypedStorage
 # Types that torch takes from numpy as they are; the others are taken as integers of their size and viewed.
 _DIRECT = frozenset(
-    "float64 float32 float16 int64 int32 int16 int8 uint8 bool complex64 complex128 uint16 uint32 uint64".split()
+    ("float64 float32 float16 int64 int32 int16 int8 uint8 bool complex64 complex128 uint16 uint32 uint64").split()
 )
 _VIEWED = {1: "uint8", 2: "int16", 4: "int32"}
 
@@ -138,7 +138,7 @@ class TorchBackend:
 
     def _any_tensor(self, ref: TensorRef) -> Any:
         if ref.layout == "strided":
-            tensor = self._strided(ref) if ref.storage is not None else self._without_storage(ref)
+            tensor = self._strided(ref, ref.storage) if ref.storage is not None else self._without_storage(ref)
         else:
             tensor = self._composite(ref)
         if ref.flavor == "parameter":
@@ -151,9 +151,8 @@ class TorchBackend:
             tensor.__dict__.update(self._attributes(ref.extra["attributes"]))
         return tensor
 
-    def _strided(self, ref: TensorRef) -> Any:
-        assert ref.storage is not None
-        storage, extra = self._untyped(ref.storage, ref.dtype), ref.extra or {}
+    def _strided(self, ref: TensorRef, seen: StorageRef) -> Any:
+        storage, extra = self._untyped(seen, ref.dtype), ref.extra or {}
         if "scheme" in extra:
             tensor = self._quantized(ref, extra)
         else:
@@ -170,7 +169,9 @@ class TorchBackend:
     def _quantized(self, ref: TensorRef, extra: dict[str, Any]) -> Any:
         dtype = dtype_of(ref.dtype)
         if "scale" in extra:
-            return torch._empty_affine_quantized((0,), scale=extra["scale"], zero_point=extra["zero_point"], dtype=dtype)
+            return torch._empty_affine_quantized(
+                (0,), scale=extra["scale"], zero_point=extra["zero_point"], dtype=dtype
+            )
         scales, zeros = (self._channel(extra[name]) for name in ("scales", "zero_points"))
         if zeros.dtype.is_floating_point and scales.dtype == torch.float64:
             scales = scales.to(torch.float32)
@@ -209,7 +210,11 @@ class TorchBackend:
             self._check(ref)
         if ref.layout == "sparse_coo":
             return torch.sparse_coo_tensor(
-                made["indices"], made["values"], ref.shape, is_coalesced=extra.get("coalesced"), check_invariants=not on_meta
+                made["indices"],
+                made["values"],
+                ref.shape,
+                is_coalesced=extra.get("coalesced"),
+                check_invariants=not on_meta,
             )
         if ref.layout.startswith("sparse"):
             roles = [role for role in made if role != "values"]
@@ -225,7 +230,7 @@ class TorchBackend:
         """The numbers inside, checked on the bytes that were read (without torch's opinion of them)."""
         arrays = {}
         for role, part in (ref.parts or {}).items():
-            if role == "values" or role == "buffer":
+            if role in ("values", "buffer"):
                 arrays[role] = _shape_only(part)
             else:
                 arrays[role] = strided_array(part, self._memories.of(part.storage, part.dtype))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from typing import Any
 
-crc32: Callable[..., int]
-
+_fast: Any
 try:
-    from isal.isal_zlib import crc32 as crc32
-    from isal.isal_zlib import crc32_combine as _combine
+    from isal import isal_zlib as _fast
+except ImportError:  # no wheel for this platform: zlib's is right, and about ten times slower
+    _fast = None
 
-    FAST = True
-except ImportError:  # no wheel for this platform: correct, and about ten times slower
-    from zlib import crc32 as crc32
-
-    FAST = False
-    _combine: Any = None  # type: ignore[no-redef]
+FAST: bool = _fast is not None
+crc32: Callable[..., int] = (_fast or zlib).crc32
+_combine: Any = getattr(_fast, "crc32_combine", None)
 
 
 def crc32_combine(first: int, second: int, second_length: int) -> int:

@@ -33,12 +33,14 @@ class LegacyContainer(Container):
 
     @property
     def names(self) -> list[str]:
+        """Keys of the storages, in the order of the file."""
         return list(self._records)
 
     def __contains__(self, name: str) -> bool:
         return name in self._records
 
     def record(self, name: str) -> Record:
+        """The storage with the key ``name``."""
         if name not in self._records:
             raise RecordMissing("The file has no such storage.", path=self.source.name, record=name)
         return self._records[name]
@@ -69,7 +71,7 @@ class LegacyContainer(Container):
             count = int.from_bytes(bytes(windows.read(position, 8)), "little", signed=True)
             if count * itemsize != nbytes:
                 raise LegacyError(
-                    f"Storage {key} is written with {count:,} elements, the pickle says {nbytes // max(itemsize, 1):,}.",
+                    f"Storage {key} has {count:,} elements in the file, {nbytes // max(itemsize, 1):,} in the pickle.",
                     path=self.source.name,
                     offset=position,
                     key=key,

@@ -67,6 +67,7 @@ class ZipContainer(Container):
 
     @property
     def names(self) -> list[str]:
+        """Names of all records, in the order of the directory."""
         return list(self._index)
 
     def __contains__(self, name: str) -> bool:
@@ -78,10 +79,14 @@ class ZipContainer(Container):
             return self._index[name]
         except KeyError:
             raise RecordMissing(
-                "A record that the file needs is not in it.", path=self.source.name, record=name, hint="get the file again"
+                "A record that the file needs is not in it.",
+                path=self.source.name,
+                record=name,
+                hint="get the file again",
             ) from None
 
     def record(self, name: str) -> Record:
+        """The record called ``name``, its local header checked."""
         return self.checked_record(self.index(name))
 
     def checked_record(self, index: int) -> Record:
@@ -177,7 +182,11 @@ class ZipContainer(Container):
             or head[6:10] != entry[at + 8 : at + 12]  # flags and method
             or head[26:28] != entry[at + 28 : at + 30]
             or head[30:fixed] != name
-            or (sizes != promised and not (sizes == _DEFERRED and flags & FLAG_DESCRIPTOR) and sizes != self._narrow(index))
+            or (
+                sizes != promised
+                and not (sizes == _DEFERRED and flags & FLAG_DESCRIPTOR)
+                and sizes != self._narrow(index)
+            )
         ):
             raise self._local_mismatch(index, head[:fixed])
         extra_length = head[28] | head[29] << 8
@@ -205,7 +214,10 @@ class ZipContainer(Container):
             return
         crc, stored, size = self._crcs[index], self._stored[index], self._sizes[index]
         wide = struct.pack("<LQQ", crc, stored, size)
-        if bytes(found) in (DESCRIPTOR + wide, wide, struct.pack("<3L", crc, stored & MAX32, size & MAX32)) and length <= 24:
+        if (
+            bytes(found) in (DESCRIPTOR + wide, wide, struct.pack("<3L", crc, stored & MAX32, size & MAX32))
+            and length <= 24
+        ):
             return
         if length > 24:
             raise self._broken(rules.GapBetweenRecords, f"{length - 16:,} bytes belong to no record.", index, offset)
@@ -221,10 +233,13 @@ class ZipContainer(Container):
             if kind != 1:
                 continue
             if len(values) == 1:  # torch: the offset alone, when only that is large
-                allowed = ({0, self._sizes[index], self._headers[index]},) + allowed[1:]
+                allowed = ({0, self._sizes[index], self._headers[index]}, *allowed[1:])
             if any(value not in good for value, good in zip(values, allowed, strict=False)):
                 raise self._broken(
-                    rules.LocalHeaderMismatch, "The local header's zip64 sizes disagree with the directory.", index, offset
+                    rules.LocalHeaderMismatch,
+                    "The local header's zip64 sizes disagree with the directory.",
+                    index,
+                    offset,
                 )
 
     def _fields(self, extra: bytes, index: int, offset: int) -> list[tuple[int, int, int]]:
@@ -243,7 +258,11 @@ class ZipContainer(Container):
         at, entry = self._entries[index], self._directory
         what, found, expected = "signature", local[:4], LOCAL
         for label, start, stop, twin in (("flags", 6, 8, 8), ("method", 8, 10, 10), ("name length", 26, 28, 28)):
-            if what == "signature" and local[:4] == LOCAL and local[start:stop] != entry[at + twin : at + twin + stop - start]:
+            if (
+                what == "signature"
+                and local[:4] == LOCAL
+                and local[start:stop] != entry[at + twin : at + twin + stop - start]
+            ):
                 what, found, expected = label, local[start:stop], entry[at + twin : at + twin + stop - start]
         if what == "signature" and local[:4] == LOCAL:
             what, found, expected = "name", local[30:], self._raw_names[index]
@@ -293,7 +312,11 @@ class ZipContainer(Container):
         columns = self._columns
         if columns is not None:
             lengths = columns.name_lengths.tolist()
-            self._flags, self._methods, self._crcs = columns.flags.tolist(), columns.methods.tolist(), columns.crcs.tolist()
+            self._flags, self._methods, self._crcs = (
+                columns.flags.tolist(),
+                columns.methods.tolist(),
+                columns.crcs.tolist(),
+            )
             self._stored, self._sizes = columns.stored.tolist(), columns.sizes.tolist()
             self._headers = columns.headers.tolist()
             unusual = columns.unusual(KNOWN_FLAGS)
@@ -305,7 +328,12 @@ class ZipContainer(Container):
             unusual = [
                 number
                 for number, row in enumerate(rows)
-                if row[3] & ~KNOWN_FLAGS or row[4] != STORED or row[8] != row[9] or row[11] or row[13] or MAX32 in row[8:]
+                if row[3] & ~KNOWN_FLAGS
+                or row[4] != STORED
+                or row[8] != row[9]
+                or row[11]
+                or row[13]
+                or MAX32 in row[8:]
             ]
         self._raw_names: list[bytes] = [
             self._directory[at + _central_size : at + _central_size + length]
@@ -325,7 +353,9 @@ class ZipContainer(Container):
         if MAX32 in (fields[8], fields[9], fields[16]) or fields[11]:
             self._widen(number, at + _central_size + fields[10], fields[11])
         if fields[4] == STORED and self._stored[number] != self._sizes[number]:
-            raise self._broken(rules.DirectoryDamaged, "The directory gives a stored record two different sizes.", number)
+            raise self._broken(
+                rules.DirectoryDamaged, "The directory gives a stored record two different sizes.", number
+            )
 
     def _check_flags(self, number: int) -> None:
         flags, method = self._flags[number], self._methods[number]
@@ -334,7 +364,11 @@ class ZipContainer(Container):
         if flags & ~KNOWN_FLAGS:
             raise self._broken(rules.UnsupportedFlags, f"The record has the flags {flags:#06x}.", number, found=flags)
         raise self._broken(
-            rules.UnsupportedMethod, f"The record is packed with method {method}.", number, found=method, expected=STORED
+            rules.UnsupportedMethod,
+            f"The record is packed with method {method}.",
+            number,
+            found=method,
+            expected=STORED,
         )
 
     def _widen(self, number: int, at: int, length: int) -> None:
@@ -346,9 +380,8 @@ class ZipContainer(Container):
                 continue
             if size < 8 * len(wanted) or size > 28:
                 raise self._broken(rules.BadExtraField, "The zip64 field does not hold the sizes.", number)
-            for column in wanted:
-                column[number] = int.from_bytes(extra[start : start + 8], "little")
-                start += 8
+            for place, column in enumerate(wanted):
+                column[number] = int.from_bytes(extra[start + 8 * place : start + 8 * place + 8], "little")
             wanted = []
         if wanted:
             raise self._broken(rules.BadExtraField, "The entry needs a zip64 field and has none.", number)
@@ -366,7 +399,11 @@ class ZipContainer(Container):
             raise self._broken(rules.SecondRoot, "The records are not in a top folder, as torch puts them.", 0)
         if self._raw_names and not self.root:
             raise self._broken(rules.BadRecordName, "The record's name is an absolute path.", 0)
-        if len(names) != max(len(self._raw_names), 1) or any(mark in text for mark in ("\\", "\0", "//")) or _dotted(text):
+        if (
+            len(names) != max(len(self._raw_names), 1)
+            or any(mark in text for mark in ("\\", "\0", "//"))
+            or _dotted(text)
+        ):
             self._report_bad_name()
         # All names at once: each begins with the prefix exactly when taking it off shortens all of them.
         short = ("\n" + text).replace("\n" + prefix, "\n")[1:]
@@ -386,7 +423,9 @@ class ZipContainer(Container):
         for number, raw in enumerate(self._raw_names):
             name = raw.decode()
             if any(mark in name for mark in ("\n", "\\", "\0", "//")) or _dotted(name):
-                raise self._broken(rules.BadRecordName, "The record's name is read differently by different tools.", number)
+                raise self._broken(
+                    rules.BadRecordName, "The record's name is read differently by different tools.", number
+                )
 
     def _report_duplicate(self) -> None:
         seen: dict[str, str] = {}
@@ -422,9 +461,7 @@ class ZipContainer(Container):
         name = None if index is None else self._raw_names[index].decode("utf-8", "replace")
         return rule(problem, path=self.source.name, record=name, offset=offset, **facts)
 
-    def _damaged(
-        self, problem: str, at: int, rule: type[rules.ZipError] = rules.DirectoryDamaged
-    ) -> rules.ZipError:
+    def _damaged(self, problem: str, at: int, rule: type[rules.ZipError] = rules.DirectoryDamaged) -> rules.ZipError:
         return rule(problem, path=self.source.name, offset=self._directory_offset + at)
 
 
@@ -467,7 +504,9 @@ def _find_directory(source: Source, limits: Limits) -> tuple[int, bytes, int]:
         _, disk, pointer, disks = _locator(tail[at - 20 : at])
         sign, record_size, _, _, disk64, cd_disk64, here64, count64, size64, offset64 = _end64(tail[at - 76 : at - 20])
         if sign != END64 or record_size != 44 or pointer != directory_end or disk or disks > 1:
-            raise rules.EndRecordMismatch("The zip64 end record is not where its locator says.", offset=start + at - 20, **facts)
+            raise rules.EndRecordMismatch(
+                "The zip64 end record is not where its locator says.", offset=start + at - 20, **facts
+            )
         pairs = ((count, count64, MAX16), (size, size64, MAX32), (offset, offset64, MAX32))
         if disk64 or cd_disk64 or here64 != count64 or any(a not in (b, top) for a, b, top in pairs):
             raise rules.EndRecordMismatch("The two end records disagree.", offset=directory_end, **facts)
@@ -503,4 +542,3 @@ def _no_end_record(source: Source, tail: bytes, start: int) -> TruncatedFile | r
         path=source.name,
         offset=source.size,
     )
-

@@ -77,7 +77,7 @@ class Directory:
         return np.flatnonzero(~plain).tolist()  # type: ignore[no-any-return]
 
     def follow_each_other(self, end: int) -> bool:
-        """Whether the records stand in the order of the directory, from byte 0 to ``end``, none reaching into the next."""
+        """Whether the records stand in the directory's order, from byte 0 to ``end``, none reaching into the next."""
         headers = np.append(self.headers.astype(np.int64), end)
         return headers[0] == 0 and bool((headers[:-1] + _LOCAL + self.stored <= headers[1:]).all())
 

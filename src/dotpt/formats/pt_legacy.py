@@ -13,7 +13,7 @@ from dotpt.pickling.context import Context
 from dotpt.pickling.machine import Machine, PickleCut
 from dotpt.source.base import Source
 
-_FIRST_READ = 1 << 18
+_FIRST_READ, _NEXT_READ = 1 << 18, 1 << 12
 
 
 def read(source: Source, options: ReadOptions, start: int = 0, *, partial: bool = False) -> Contents:
@@ -35,14 +35,18 @@ def read(source: Source, options: ReadOptions, start: int = 0, *, partial: bool 
     protocol, system = stream.next("protocol"), stream.next("system info")
     if type(protocol) is not int or protocol != PROTOCOL:
         raise LegacyError(
-            f"The legacy protocol is {protocol!r:.40}; {PROTOCOL} is the only one.", path=source.name, offset=stream.position
+            f"The legacy protocol is {protocol!r:.40}; {PROTOCOL} is the only one.",
+            path=source.name,
+            offset=stream.position,
         )
     tree = stream.next("object")
     keys = stream.next("storage keys")
     if type(keys) is not list or any(type(key) not in (str, bytes) for key in keys):
         raise LegacyError("The list of storage keys is not one.", path=source.name, offset=stream.position)
     keys = [key.decode("ascii", "replace") if type(key) is bytes else key for key in keys]
-    roots = {key: storage for key, storage in context.storages.items() if not storage.view_of and storage.container is None}
+    roots = {
+        key: storage for key, storage in context.storages.items() if not storage.view_of and storage.container is None
+    }
     if len(set(keys)) != len(keys) or set(keys) != set(roots):
         raise LegacyError(
             "The list of storage keys is not the list of the storages that the object refers to.",
@@ -113,7 +117,8 @@ class _Stream:
                 self._read_on()
 
     def _read_on(self) -> None:
-        wanted = max(2 * self._length, _FIRST_READ)
+        # The objects behind the first may be thousands, and small.
+        wanted = max(2 * self._length, _FIRST_READ if self._start == 0 else _NEXT_READ)
         self._length = min(wanted, self._source.size - self._start, self._machine.limits.pickle_bytes + _FIRST_READ)
         if len(self._machine.data) == self._length:
             raise PickleError("The pickle is larger than the limit.", path=self._source.name)

@@ -69,9 +69,7 @@ def read(source: Source, options: ReadOptions) -> Contents:
     return contents
 
 
-def _whole(
-    container: TarContainer, name: str, context: Context, options: ReadOptions
-) -> tuple[Any, list[GlobalName]]:
+def _whole(container: TarContainer, name: str, context: Context, options: ReadOptions) -> tuple[Any, list[GlobalName]]:
     """The object of a member that is one pickle, and the names it asks for."""
     size, allowed = container.record(name).size, options.limits.pickle_bytes
     if size > allowed:

@@ -19,7 +19,14 @@ from dotpt.pickling.context import Context
 from dotpt.pickling.machine import Machine
 from dotpt.tensors.refs import StorageRef
 
-_TEXT_RECORDS = ("version", "byteorder", ".format_version", ".storage_alignment", ".data/version", ".data/serialization_id")
+_TEXT_RECORDS = (
+    "version",
+    "byteorder",
+    ".format_version",
+    ".storage_alignment",
+    ".data/version",
+    ".data/serialization_id",
+)
 _MAX_VERSION = 10
 _EXTRA_TEXT = 1 << 20  # larger extra files are data, not words about the file
 
@@ -115,7 +122,9 @@ def _facts(container: ZipContainer) -> dict[str, Any]:
         if name in positions:
             text = container.read(name) if sizes[positions[name]] <= 100 else b"\xff"
             if not text.isascii():
-                raise ContainerError("The record is not the short text it should be.", path=container.source.name, record=name)
+                raise ContainerError(
+                    "The record is not the short text it should be.", path=container.source.name, record=name
+                )
             facts[name.removeprefix(".")] = text.decode("ascii").strip()
     version = facts.get("data/version", facts.get("version"))
     if version is None:
@@ -140,7 +149,9 @@ def _refuse_other_kinds(container: ZipContainer) -> None:
     facts: dict[str, Any] = {"path": container.source.name}
     if "archive_format" in container or any(n.startswith("models/") and n.endswith(".json") for n in container.names):
         raise UnsupportedError(
-            "This is a torch.export archive (.pt2).", hint="read it with torch.export.load; dotpt will read it later", **facts
+            "This is a torch.export archive (.pt2).",
+            hint="read it with torch.export.load; dotpt will read it later",
+            **facts,
         )
     if "serialized_exported_program.json" in container:
         raise UnsupportedError(
@@ -148,7 +159,9 @@ def _refuse_other_kinds(container: ZipContainer) -> None:
         )
     if ".data/extern_modules" in container:
         raise UnsupportedError(
-            "This is a torch.package archive.", hint="read it with torch.package, if you trust it: it holds code", **facts
+            "This is a torch.package archive.",
+            hint="read it with torch.package, if you trust it: it holds code",
+            **facts,
         )
     if "data.pkl" not in container and ("model.json" in container or "attributes.pkl" in container):
         raise UnsupportedError(

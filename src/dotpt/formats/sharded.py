@@ -212,7 +212,7 @@ def _is_plain_name(file: Any) -> bool:
         is_text(file)
         and 0 < len(file) <= 255
         and file not in (".", "..")
-        and not any(character in '/\\:\0' for character in file)
+        and not any(character in "/\\:\0" for character in file)
     )
 
 

@@ -153,9 +153,9 @@ def is_state_dict(value: Any) -> bool:
 
 def is_weight(value: Any) -> bool:
     """Whether a value is a tensor, or the packed parameters of a quantized layer, whose parts are."""
-    return type(value) is TensorRef or (type(value) is tuple and bool(value) and all(
-        type(item) is TensorRef or item is None for item in value
-    ))
+    return type(value) is TensorRef or (
+        type(value) is tuple and bool(value) and all(type(item) is TensorRef or item is None for item in value)
+    )
 
 
 def _is_parameter_name(name: str) -> bool:

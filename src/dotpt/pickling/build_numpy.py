@@ -16,8 +16,9 @@ _NUMERIC = "numpy.core.numeric numpy._core.numeric"
 _DTYPE = re.compile(r"[|<>=]?[?biufcSUVaOmM]\d{0,9}(\[\d{0,6}(Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?")
 _DEPTH = 16
 _SCALARS = (
-    "bool_ bool int8 int16 int32 int64 intc intp longlong uint8 uint16 uint32 uint64 uintc uintp ulonglong float16 "
-    "float32 float64 complex64 complex128 str_ bytes_ datetime64 timedelta64 longdouble clongdouble"
+    "bool_ bool int8 int16 int32 int64 intc intp longlong uint8 uint16 uint32 uint64 uintc uintp "
+    "ulonglong float16 float32 float64 complex64 complex128 str_ bytes_ datetime64 timedelta64 longdouble "
+    "clongdouble"
 ).split()
 
 
@@ -223,8 +224,6 @@ def _scalar(vocabulary: Vocabulary, args: Args) -> Any:
     if dtype.hasobject:
         return content
     return _array(vocabulary, content, dtype, (), "C")[()]
-
-
 
 
 SETTERS: dict[type, StateSetter] = {EmptyArray: _set_array, NumpyDType: _set_dtype}

@@ -115,13 +115,13 @@ def _slice(vocabulary: Vocabulary, args: Args) -> slice:
 
 
 def _list(vocabulary: Vocabulary, args: Args) -> list[Any]:
-    if len(args) > 1 or args and type(args[0]) not in (list, tuple):
+    if len(args) > 1 or (args and type(args[0]) not in (list, tuple)):
         raise bad("list")
     return list(*args)
 
 
 def _tuple(vocabulary: Vocabulary, args: Args) -> Args:
-    if len(args) > 1 or args and type(args[0]) not in (list, tuple):
+    if len(args) > 1 or (args and type(args[0]) not in (list, tuple)):
         raise bad("tuple")
     return tuple(*args)
 
@@ -159,7 +159,7 @@ def _defaultdict(vocabulary: Vocabulary, args: Args) -> Any:
         raise bad("collections.defaultdict")
     factory = args[0] if args else None
     pairs = _pairs(vocabulary, args[1:], "collections.defaultdict")
-    if factory is None or type(factory) is Known and isinstance(factory.leaf, type):
+    if factory is None or (type(factory) is Known and isinstance(factory.leaf, type)):
         return defaultdict(factory.leaf if factory else None, pairs)
     if type(factory) not in (InertGlobal, InertObject):
         raise bad("collections.defaultdict")

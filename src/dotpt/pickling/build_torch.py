@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-from dotpt.errors import LimitExceeded, PickleError, TensorError
+from dotpt.errors import LimitExceeded, TensorError
 from dotpt.pickling.build_numpy import EmptyArray
 from dotpt.pickling.values import (
     Device,
@@ -34,10 +34,12 @@ _QUANTIZERS = ("per_tensor_affine", "per_channel_affine", "per_channel_affine_fl
 _LAYOUTS = ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged", "_mkldnn")
 _COMPRESSED = ("sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc")
 RETURN_TYPES = frozenset(
-    "aminmax cummax cummin eig frexp geqrf histogram histogramdd kthvalue linalg_cholesky_ex linalg_eig linalg_eigh "
-    "linalg_inv_ex linalg_ldl_factor linalg_ldl_factor_ex linalg_lstsq linalg_lu linalg_lu_factor linalg_lu_factor_ex "
-    "linalg_qr linalg_slogdet linalg_solve_ex linalg_svd lu_unpack max median min mode nanmedian qr slogdet sort "
-    "svd symeig topk triangular_solve unpack_dual".split()
+    (
+        "aminmax cummax cummin eig frexp geqrf histogram histogramdd kthvalue linalg_cholesky_ex linalg_eig "
+        "linalg_eigh linalg_inv_ex linalg_ldl_factor linalg_ldl_factor_ex linalg_lstsq linalg_lu "
+        "linalg_lu_factor linalg_lu_factor_ex linalg_qr linalg_slogdet linalg_solve_ex linalg_svd lu_unpack "
+        "max median min mode nanmedian qr slogdet sort svd symeig topk triangular_solve unpack_dual"
+    ).split()
 )
 _TENSOR_CLASSES = {name[: -len("Storage")] + "Tensor": dtype for name, dtype in BY_STORAGE.items()}
 
@@ -68,7 +70,8 @@ def entries() -> Iterator[tuple[str, str, Any]]:
     yield "torch.autograd.variable torch.autograd", "Variable", Known("torch.autograd.Variable", _old_parameter)
     for name, build in (
         ("_rebuild_tensor", _tensor_v1), ("_rebuild_tensor_v2", _tensor_v2), ("_rebuild_tensor_v3", _tensor_v3),
-        ("_rebuild_parameter", _parameter), ("_rebuild_parameter_with_state", _parameter), ("_rebuild_qtensor", _quantized),
+        ("_rebuild_parameter", _parameter), ("_rebuild_parameter_with_state", _parameter),
+        ("_rebuild_qtensor", _quantized),
         ("_rebuild_sparse_tensor", sparse), ("_rebuild_sparse_csr_tensor", sparse), ("_rebuild_nested_tensor", _nested),
         ("_rebuild_meta_tensor_no_storage", _meta), ("_rebuild_device_tensor_from_numpy", _from_numpy),
         ("_rebuild_xla_tensor", _from_numpy), ("_rebuild_device_tensor_from_cpu_tensor", _from_cpu),
@@ -251,7 +254,11 @@ def sparse(vocabulary: Vocabulary, args: Args) -> TensorRef:
         shape = vocabulary.context.bounds.sizes(data[2], "shape")
         ref = _composite(layout, parts["values"].dtype, shape, parts, coalesced=data[3] if len(data) > 3 else None)
     elif layout in _COMPRESSED and len(data) == 4:
-        roles = ("crow_indices", "col_indices") if layout in ("sparse_csr", "sparse_bsr") else ("ccol_indices", "row_indices")
+        roles = (
+            ("crow_indices", "col_indices")
+            if layout in ("sparse_csr", "sparse_bsr")
+            else ("ccol_indices", "row_indices")
+        )
         parts = {role: _strided(part, name) for role, part in zip((*roles, "values"), data[:3], strict=True)}
         ref = _composite(layout, parts["values"].dtype, vocabulary.context.bounds.sizes(data[3], "shape"), parts)
     else:
@@ -281,7 +288,9 @@ def _quantized(vocabulary: Vocabulary, args: Args) -> TensorRef:
     elif scheme in ("per_channel_affine", "per_channel_affine_float_qparams") and len(parameters) == 4:
         axis = parameters[3]
         if type(axis) is not int or not 0 <= axis < len(ref.shape):
-            raise TensorError("A quantized tensor's channel axis is none of its dimensions.", found=axis, expected=ref.shape)
+            raise TensorError(
+                "A quantized tensor's channel axis is none of its dimensions.", found=axis, expected=ref.shape
+            )
         scales, zero_points = (_channel_values(part, ref.shape[axis]) for part in parameters[1:3])
         ref.extra = {"scheme": scheme, "axis": axis, "scales": scales, "zero_points": zero_points}
     else:
@@ -336,7 +345,9 @@ def _jagged(vocabulary: Vocabulary, args: Args) -> TensorRef:
     state = args[0] if len(args) == 1 else None
     if not isinstance(state, dict) or not {"values", "offsets"} <= state.keys():
         raise bad(name)
-    parts = {role: _strided(state[role], name) for role in ("values", "offsets", "lengths") if state.get(role) is not None}
+    parts = {
+        role: _strided(state[role], name) for role in ("values", "offsets", "lengths") if state.get(role) is not None
+    }
     for role in parts.keys() - {"values"}:
         _compact(parts[role])
     ragged = state.get("_ragged_idx", 1)
@@ -439,7 +450,7 @@ def _device(vocabulary: Vocabulary, args: Args) -> Device:
 
 
 def _generator(vocabulary: Vocabulary, args: Args) -> GeneratorState:
-    if len(args) > 1 or args and type(args[0]) is not Device:
+    if len(args) > 1 or (args and type(args[0]) is not Device):
         raise bad("torch.Generator")
     return GeneratorState(args[0] if args else Device("cpu"))
 

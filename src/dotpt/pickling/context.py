@@ -11,7 +11,6 @@ from dotpt.pickling.values import GlobalName, StorageClass
 from dotpt.tensors.bounds import MAX_INT64, Bounds
 from dotpt.tensors.refs import StorageRef
 
-
 # Reads an embedded file within a number of decoded bytes: its object, what it names, the bytes decoded.
 Nested = Callable[[bytes, int], tuple[Any, list[GlobalName], int]]
 
@@ -48,9 +47,7 @@ class Context:
         if known is None:
             known = self.storages[key] = StorageRef(key, kind.dtype, location, nbytes, kind.untyped)
         elif known.nbytes != nbytes:
-            raise TensorError(
-                "The pickle gives one storage two sizes.", key=key, found=nbytes, expected=known.nbytes
-            )
+            raise TensorError("The pickle gives one storage two sizes.", key=key, found=nbytes, expected=known.nbytes)
         return known
 
     def persistent(self, pid: Any) -> Any:

@@ -20,7 +20,8 @@ from dotpt.tensors.refs import StorageRef, TensorRef
 
 _NESTED = (tuple, frozenset, Size)
 _SPREAD = (
-    str, bytes, bool, type(None), InertGlobal, InertObject, Known, DType, Device, Symbol, StorageClass, TensorRef, StorageRef, type,
+    str, bytes, bool, type(None), type, InertGlobal, InertObject, Known, DType, Device, Symbol, StorageClass, TensorRef,
+    StorageRef,
 )  # fmt: skip
 _COUNTED = (int, float, complex, range, date, datetime, time, timedelta)
 _HASH_PRIME = (1 << 61) - 1  # integers below it have a hash of their own
@@ -65,7 +66,7 @@ class KeyGuard:
         cost = 0
         for key in keys:
             kind = type(key)
-            if kind is str or kind is int and -_HASH_PRIME < key < _HASH_PRIME:
+            if kind is str or (kind is int and -_HASH_PRIME < key < _HASH_PRIME):
                 if kind is str and len(key) > _LONG:
                     self._spend(len(key) // 64)
                 continue
@@ -73,7 +74,12 @@ class KeyGuard:
                 self._spend(len(key) // 64)
             if kind in _NESTED:
                 self._check_nesting(key)
-            elif kind not in _SPREAD and kind not in _COUNTED and not isinstance(key, PurePath) and not _numpy_scalar(kind):
+            elif (
+                kind not in _SPREAD
+                and kind not in _COUNTED
+                and not isinstance(key, PurePath)
+                and not _numpy_scalar(kind)
+            ):
                 raise PickleError(f"A {kind.__name__} is used as a dictionary key or set member; it cannot be hashed.")
             if kind not in _SPREAD:
                 if hashes is None:
@@ -123,4 +129,9 @@ class KeyGuard:
 
 
 def _numpy_scalar(kind: type) -> bool:
-    return kind.__module__ == "numpy" and hasattr(kind, "dtype") and kind.__name__ not in ("ndarray", "void") and kind.__hash__ is not None
+    return (
+        kind.__module__ == "numpy"
+        and hasattr(kind, "dtype")
+        and kind.__name__ not in ("ndarray", "void")
+        and kind.__hash__ is not None
+    )

@@ -6,7 +6,8 @@ For a tensor torch's pickler writes, always in this order (``g`` a GET of someth
     requires_grad  g:OrderedDict ) R#  t#  R#
 
 `TensorRun` matches it with one compiled expression, resolves each GET through the memo and checks the numbers
-by the same `Bounds` as the opcode machine; a description that it has resolved once is not resolved again. Two things keep it honest:
+by the same `Bounds` as the opcode machine; a description that it has resolved once is not resolved again. Two
+things keep it honest:
 
 * every PUT must bear the next free number (they are compared, byte by byte, when the runs end);
 * what nobody can have a use for (the id tuple, the hooks) is not kept; should a later GET ask for it all the
@@ -135,7 +136,11 @@ class TensorRun:
                 key = remembered(key_get)
                 if type(key) is not str:
                     return puts
-            if type(name) is not str or (length and len(digits) != length[0]) or (key_length and len(raw) != key_length[0]):
+            if (
+                type(name) is not str
+                or (length and len(digits) != length[0])
+                or (key_length and len(raw) != key_length[0])
+            ):
                 return puts
             storage = storages.get(name)
             if storage is None:
@@ -170,7 +175,8 @@ class TensorRun:
         if rebuild and not _is_rebuild(self._remembered(rebuild)):
             return None
         kinds, where, window = _HEAD.fullmatch(head), _PLACE.fullmatch(place), _OFFSET.fullmatch(layout)
-        assert kinds and where and window  # they were matched by the same expressions
+        if kinds is None or where is None or window is None:
+            return None
         word, kind = self._remembered(kinds[1]), self._remembered(kinds[2])
         location, hooks = self._remembered(where[1]), self._remembered(tail[1:-2])
         if type(word) is not str or word != "storage" or type(kind) is not StorageClass or kind.untyped:

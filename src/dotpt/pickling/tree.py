@@ -94,7 +94,7 @@ def transform(tree: Any, leaf: Leaf, nesting: int, finish: Leaf = _same) -> Any:
 
 def _is_container(value: Any) -> bool:
     kind = type(value)
-    return kind in _CONTAINERS or kind is EmptyArray and value.array is not None and value.array.dtype.hasobject
+    return kind in _CONTAINERS or (kind is EmptyArray and value.array is not None and value.array.dtype.hasobject)
 
 
 def _children(container: Any) -> Iterator[Any]:
@@ -218,7 +218,7 @@ def named_tensors(tree: Any, nesting: int, room: int = DEFAULT_LIMITS.decoded_by
         found = []
         for key, child in named_children(value):
             kind = type(child)
-            if kind is TensorRef or kind in _CONTAINERS or kind not in ATOMS and getattr(child, "dtype", None) == object:
+            if kind is TensorRef or kind in _CONTAINERS or (kind not in ATOMS and _holds_objects(child)):
                 found.append((f"{address}.{spelled(key)}" if address else spelled(key), child, depth + 1))
                 left -= len(found[-1][0]) + (400 if kind is TensorRef else 0)
                 if left < 0:
@@ -253,9 +253,7 @@ def named_children(value: Any) -> Iterator[tuple[Any, Any]]:
     kind = type(value)
     if kind in _DICTS:
         yield from value.items()
-    elif kind in (list, tuple):
-        yield from enumerate(value)
-    elif kind in (set, frozenset):
+    elif kind in (list, tuple) or kind in (set, frozenset):
         yield from enumerate(value)
     elif kind is InertObject:
         attributes = value.attributes
@@ -273,5 +271,10 @@ def named_children(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from enumerate(value.values)
     elif kind is GeneratorState:
         yield "state", value.state
-    elif getattr(value, "dtype", None) == object and hasattr(value, "flat"):
+    elif _holds_objects(value):
         yield from enumerate(value.flat)
+
+
+def _holds_objects(value: Any) -> bool:
+    """Whether it is a numpy array of Python objects."""
+    return getattr(getattr(value, "dtype", None), "hasobject", False) and hasattr(value, "flat")

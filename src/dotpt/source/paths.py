@@ -93,7 +93,7 @@ def _files_in(folder: str) -> str | None:
     models = sorted(name for name in _entries(folder) if name.lower().endswith(_MODEL_FILES))
     if not models:
         return None
-    more = f" (and {len(models) - 3:,} more)" if len(models) > 3 else ""  # noqa: PLR2004
+    more = f" (and {len(models) - 3:,} more)" if len(models) > 3 else ""
     return "a file in it: " + ", ".join(models[:3]) + more
 
 

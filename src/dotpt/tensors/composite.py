@@ -49,7 +49,9 @@ def _check_coo(ref: TensorRef, indices: Array, values: Array) -> None:
 
 def _check_compressed(ref: TensorRef, parts: Mapping[str, Array]) -> None:
     by_row = ref.layout in ("sparse_csr", "sparse_bsr")
-    pointers, plain = (parts[role] for role in (("crow_indices", "col_indices") if by_row else ("ccol_indices", "row_indices")))
+    pointers, plain = (
+        parts[role] for role in (("crow_indices", "col_indices") if by_row else ("ccol_indices", "row_indices"))
+    )
     values, batch = parts["values"], pointers.ndim - 1
     blocked = ref.layout in ("sparse_bsr", "sparse_bsc")
     if batch < 0 or plain.ndim != batch + 1 or len(ref.shape) < batch + 2 or values.ndim < batch + 1 + 2 * blocked:
@@ -86,10 +88,14 @@ def check_nested(parts: Mapping[str, Array]) -> list[Array]:
             raise TensorError("A component of the nested tensor has a negative size.", found=size)
         last = offset + (sum((n - 1) * s for n, s in zip(size, stride, strict=True)) + 1 if 0 not in size else 0)
         if last > buffer.shape[0]:
-            raise TensorError("A component of the nested tensor lies outside its buffer.", found=last, expected=len(buffer))
+            raise TensorError(
+                "A component of the nested tensor lies outside its buffer.", found=last, expected=len(buffer)
+            )
         window = buffer[offset:]
         steps = [step * buffer.itemsize for step in stride]
-        components.append(np.lib.stride_tricks.as_strided(window, size, steps) if 0 not in size else np.empty(size, buffer.dtype))
+        components.append(
+            np.lib.stride_tricks.as_strided(window, size, steps) if 0 not in size else np.empty(size, buffer.dtype)
+        )
     return components
 
 

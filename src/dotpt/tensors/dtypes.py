@@ -71,9 +71,7 @@ class DType:
         try:
             import ml_dtypes
         except ImportError:
-            raise MissingDependency(
-                f"numpy has no type for torch.{self.name}.", hint="pip install ml_dtypes"
-            ) from None
+            raise MissingDependency(f"numpy has no type for torch.{self.name}.", hint="pip install ml_dtypes") from None
         if not hasattr(ml_dtypes, name):
             raise MissingDependency(
                 f"The installed ml_dtypes has no type for torch.{self.name}.", hint="pip install -U ml_dtypes"
@@ -85,7 +83,9 @@ class DType:
 _numpy_types: dict[str, np.dtype[np.generic]] = {}
 
 
-def _plain(name: str, numpy: str, itemsize: int, kind: str, storage: str | None = None, swap: int | None = None) -> DType:
+def _plain(
+    name: str, numpy: str, itemsize: int, kind: str, storage: str | None = None, swap: int | None = None
+) -> DType:
     return DType(name, itemsize, numpy, kind, storage, itemsize if swap is None else swap)
 
 
@@ -125,7 +125,11 @@ _ALL = (
     DType("bits2x4", 1, "uint8", "bits", None, 1, bits=2),
     DType("bits4x2", 1, "uint8", "bits", None, 1, bits=4),
     # only ever seen as the dtype of a wrapper subclass: torch cannot store them by themselves
-    *(DType(f"{sign}int{bits}", 1, f"{sign}int8", f"{sign}int", None, 1, bits) for sign in ("", "u") for bits in range(1, 8)),
+    *(
+        DType(f"{sign}int{bits}", 1, f"{sign}int8", f"{sign}int", None, 1, bits)
+        for sign in ("", "u")
+        for bits in range(1, 8)
+    ),
 )
 
 DTYPES: dict[str, DType] = {dtype.name: dtype for dtype in _ALL}

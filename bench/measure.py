@@ -85,13 +85,17 @@ def peak_over(path: str, code: str) -> float:
     The child imports everything and notes its peak before; ``code`` then loads the file named ``path``.
     """
     script = f"""
-import os, resource, torch, numpy, dotpt
+import os, torch, numpy, dotpt
 dotpt.load, dotpt.open
+def peak():
+    for line in open("/proc/self/status"):  # not ru_maxrss, which a child inherits from its parent
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
 path = {path!r}
 {code.replace("path", repr(path + ".tiny"))}
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak()
 kept = {code}
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+after = peak()
 print((after - before) / os.path.getsize(path) - 1)
 """
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from dotpt.pickling.machine import Machine
 
 NOT_KEPT = object()
-_SHORTEST = 2  # neither PUT nor GET is shorter
 _COST = 900  # bytes of the objects that a run leaves behind, about
 
 
@@ -58,7 +57,8 @@ def _patterns(put: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
 
 
 _GET, _NUMBER = rb"(?:h.|j....)", rb"(?:K.|M..|J....)"
-_SHORT, _LONG = _patterns(rb"q."), _patterns(rb"r....")
+# From memo number 256 on, every PUT is a long one.
+_EARLY, _LATER = _patterns(rb"(?:q.|r....)"), _patterns(rb"r....")
 _HEAD = re.compile(rb"\(\((%s)(%s)" % (_GET, _GET), re.DOTALL)
 _PLACE = re.compile(rb"(%s)(%s)N?t" % (_GET, _NUMBER), re.DOTALL)
 _OFFSET = re.compile(rb"(%s)(.*)" % _NUMBER, re.DOTALL)
@@ -90,13 +90,13 @@ class TensorRun:
         if data[at + 1 : at + 2] != b"(" or machine.framed or not stack or not _is_rebuild(stack[-1]):
             return False
         first = len(machine.memo)
-        run, entry = _SHORT if first < 256 else _LONG
+        run, entry = _EARLY if first < 256 else _LATER
         found = run.match(data, at)
         if found is None:
             return False
         function = stack.pop()
         # The first tensor's key and function are on the stack already; the entries after it bring theirs.
-        puts = self._take((b"", b"", b"", b"", b"", *found.groups(b"")), found.end(), entry, first)
+        puts = self._take((b"", b"", b"", b"", b"", *found.groups(b"")), found.end(), entry)
         if not puts:
             stack.append(function)
             return False
@@ -104,7 +104,7 @@ class TensorRun:
             raise Unsure
         return True
 
-    def _take(self, pieces: tuple[bytes, ...], end: int, entry: re.Pattern[bytes], first: int) -> list[bytes]:
+    def _take(self, pieces: tuple[bytes, ...], end: int, entry: re.Pattern[bytes]) -> list[bytes]:
         """Push the key and the tensor that these pieces describe, and those of all entries that follow.
 
         One loop, since it runs once a tensor. It ends where only the machine can tell what comes.
@@ -160,11 +160,13 @@ class TensorRun:
             machine.room -= _COST
             if machine.room < 0:
                 machine.charge(0)
-            if len(stack) >= room or first < 256 <= len(memo):
+            if len(stack) >= room:
                 return puts
             found = entry.match(data, end)
             if found is None:
                 return puts
+            if entry is _EARLY[1] and len(memo) >= 256:
+                entry = _LATER[1]
             end = found.end()
             pieces = found.groups(b"")
 
@@ -236,7 +238,8 @@ class _Numbering:
     def follows(self, first: int, puts: bytes) -> bool:
         """Whether ``puts`` are the PUTs of ``first``, ``first + 1``, ..."""
         if first < 256:
-            return _SHORT_PUTS[2 * first : 2 * first + len(puts)] == puts
+            early = _SHORT_PUTS[2 * first :]
+            return early.startswith(puts) or (puts.startswith(early) and self.follows(256, puts[len(early) :]))
         begin = 5 * (first - 256)
         if begin + len(puts) > len(self._long):
             self._grow(first + len(puts) // 5)

@@ -9,8 +9,9 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
-import dotpt
 import pytest
+
+import dotpt
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

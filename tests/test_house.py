@@ -7,8 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import dotpt
 import pytest
+
+import dotpt
 
 SRC = Path(dotpt.__file__).parent
 FILES = sorted(SRC.rglob("*.py"))
@@ -51,7 +52,7 @@ def test_public_names_say_that_they_are_of_dotpt() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        dotpt.nothing  # noqa: B018
+        dotpt.nothing
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))

@@ -2,6 +2,4 @@
 
 from __future__ import annotations
 
-from tests.source.conftest import ranges as ranges
-from tests.source.conftest import server as server
-from tests.source.conftest import whole as whole
+from tests.source.conftest import ranges, server, whole  # noqa: F401 - fixtures

@@ -59,7 +59,7 @@ def hf_bin_odd(folder: Path) -> Path:
 
 def hf_safetensors(folder: Path) -> Path:
     """The same as safetensors; needs that package."""
-    from safetensors.torch import save_file  # noqa: PLC0415 (an optional package)
+    from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     shards = _shards(model_state())
@@ -106,8 +106,8 @@ def packaged(path: Path) -> Path:
 
 def distributed(folder: Path) -> Path:
     """A folder of ``torch.distributed.checkpoint``, written by one process; returns the folder."""
-    import torch.distributed.checkpoint as dcp  # noqa: PLC0415 (takes a second)
-    from torch.distributed.checkpoint import filesystem  # noqa: PLC0415
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint import filesystem
 
     identity = "00000000-0000-4000-8000-000000000000"
     with quiet(), mock.patch.object(filesystem, "_generate_uuid", return_value=identity):

@@ -140,7 +140,7 @@ def stdlib_values() -> Any:
     }
 
 
-VALUES.add("path", lambda: {"best": pathlib.PosixPath("/tmp/best.pt")}, "stdlib", "posix")  # noqa: S108
+VALUES.add("path", lambda: {"best": pathlib.PosixPath("/tmp/best.pt")}, "stdlib", "posix")
 
 
 @VALUES.entry("custom")

@@ -30,7 +30,7 @@ def check_cuts(data: bytes, read: Read = load, step: int = 1) -> None:
 
 def check_changes(data: bytes, read: Read = load, count: int = 3000, seed: int = 0) -> None:
     """A file in which one to three bytes were changed is a typed error, or is read; nothing else is raised."""
-    rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
+    rng = random.Random(seed)
     for number in range(count):
         changed = bytearray(data)
         for _ in range(rng.choice((1, 1, 2, 3))):

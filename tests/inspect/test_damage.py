@@ -147,5 +147,3 @@ def test_a_source_that_was_passed_stays_open() -> None:
     with open_source(whole("zip/state_dict.pt")[:2000]) as source:
         assert dotpt.inspect(source).damaged
         assert source.read(0, 2) == b"PK"
-
-

@@ -13,7 +13,7 @@ from dotpt.archive.verification import Verification
 from dotpt.errors import NotATorchFile, SourceError, UnsupportedError
 from dotpt.source import open_source
 from dotpt.source.base import Source
-from dotpt.tensors import checking
+from dotpt.tensors import checking, together
 from tests.corpus.torch_zip import Style, read, write
 from tests.corpus.zip_mutations import MUTATIONS
 
@@ -258,7 +258,7 @@ def test_a_place_that_cannot_be_read() -> None:
 def test_threads_agree(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from dotpt.container.zip import ZipContainer
 
-    monkeypatch.setattr(checking, "_LEAST_THREADED", 0)
+    monkeypatch.setattr(together, "_LEAST_SHARED", 0)
     container = ZipContainer(open_source(bytes(whole())))
     records = [container.record(name) for name in container.names]
     found = checking.check_records(container, records, threads=threads)

@@ -16,7 +16,7 @@ from dotpt.container.record import Container, Extents, Record
 from dotpt.errors import ChecksumMismatch
 from dotpt.source.base import Source
 from dotpt.source.memory import BytesSource
-from dotpt.tensors import reading
+from dotpt.tensors import reading, together
 from dotpt.tensors.arrays import swap_bytes
 from dotpt.tensors.memory import HUGE, Memory, allocate
 
@@ -56,7 +56,8 @@ CONTENT = np.random.default_rng(1).integers(0, 256, 1 << 20, np.uint8).tobytes()
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces and slabs of a few kilobytes, so that small data takes the ways of large data."""
-    for name, value in {"PIECE": 4096, "SLAB": 16384, "GAP": 512, "_LEAST_THREADED": 1}.items():
+    monkeypatch.setattr(together, "_LEAST_SHARED", 1)
+    for name, value in {"PIECE": 4096, "SLAB": 16384, "GAP": 512}.items():
         monkeypatch.setattr(reading, name, value)
 
 

@@ -196,8 +196,11 @@ def _without(tree: Any, dropped: set[int], nesting: int) -> Any:
 
 
 def _advance(source: Any, contents: Contents) -> None:
-    """Leave an open file where torch.load leaves it: behind the object, where the next one may begin."""
-    if hasattr(source, "read") and hasattr(source, "seek") and contents.format in ("legacy", "pickle"):
-        begin = getattr(contents.container.source, "base", None)
-        if begin is not None and contents.container.source.is_file is not None:
-            source.seek(begin + int(contents.facts["end"]), os.SEEK_SET)
+    """Leave an open file where torch.load leaves it: behind the object, where the next one may begin.
+
+    Reading has not moved it: it still stands where the object begins.
+    """
+    if contents.format not in ("legacy", "pickle") or contents.container.source.wrapped:
+        return
+    if hasattr(source, "read") and hasattr(source, "seek") and getattr(source, "seekable", lambda: True)():
+        source.seek(int(contents.facts["end"]), os.SEEK_CUR)

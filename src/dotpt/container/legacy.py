@@ -11,8 +11,8 @@ Payloads are little-endian on every machine. Several objects may follow each oth
 
 from __future__ import annotations
 
-from dotpt.container.record import Container, Record
-from dotpt.errors import LegacyError, RecordMissing, TruncatedFile
+from dotpt.container.record import Record, RecordTable
+from dotpt.errors import LegacyError, TruncatedFile
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.source.base import Source
 from dotpt.source.windows import Windows
@@ -21,29 +21,15 @@ MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
 
 
-class LegacyContainer(Container):
+class LegacyContainer(RecordTable):
     """The storages behind the pickles of a legacy file, found one after the other."""
 
     kind = "legacy"
+    absent = "The file has no such storage."
 
     def __init__(self, source: Source, limits: Limits = DEFAULT_LIMITS) -> None:
         super().__init__(source, limits)
-        self._records: dict[str, Record] = {}
         self.end = 0
-
-    @property
-    def names(self) -> list[str]:
-        """Keys of the storages, in the order of the file."""
-        return list(self._records)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._records
-
-    def record(self, name: str) -> Record:
-        """The storage with the key ``name``."""
-        if name not in self._records:
-            raise RecordMissing("The file has no such storage.", path=self.source.name, record=name)
-        return self._records[name]
 
     def find(self, position: int, sizes: dict[str, tuple[int, int]], *, partial: bool = False) -> None:
         """Locate the storages from ``position`` on.

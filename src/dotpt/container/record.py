@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dotpt.errors import ChecksumMismatch
+from dotpt.errors import ChecksumMismatch, RecordMissing
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.source.base import Source
 
@@ -121,6 +121,34 @@ class Container:
     def close(self) -> None:
         """Close the source."""
         self.source.close()
+
+
+class RecordTable(Container):
+    """A container whose records are a dictionary: subclasses fill `_records`.
+
+    Attributes:
+        absent: what is said of a name that is not in it.
+    """
+
+    absent = "The file has no such record."
+
+    def __init__(self, source: Source, limits: Limits = DEFAULT_LIMITS) -> None:
+        super().__init__(source, limits)
+        self._records: dict[str, Record] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the records, in the order of the file."""
+        return list(self._records)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._records
+
+    def record(self, name: str) -> Record:
+        """The record called ``name``; `RecordMissing` if there is none."""
+        if name not in self._records:
+            raise RecordMissing(self.absent, path=self.source.name, record=name)
+        return self._records[name]
 
 
 def checksum_mismatch(source: Source, record: Record, found: int) -> ChecksumMismatch:

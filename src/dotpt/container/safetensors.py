@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dotpt.container.jsontext import is_text, parse_json
-from dotpt.container.record import Container, Record
-from dotpt.errors import LimitExceeded, RecordMissing, SafetensorsError, TruncatedFile
+from dotpt.container.record import Record, RecordTable
+from dotpt.errors import LimitExceeded, SafetensorsError, TruncatedFile
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.source.base import Source
 
@@ -45,7 +45,7 @@ class Entry:
     shape: tuple[int, ...]
 
 
-class SafetensorsContainer(Container):
+class SafetensorsContainer(RecordTable):
     """An open safetensors file that obeys the rules of the format.
 
     Attributes:
@@ -56,13 +56,13 @@ class SafetensorsContainer(Container):
     """
 
     kind = "safetensors"
+    absent = "The file has no such tensor."
 
     def __init__(self, source: Source, limits: Limits = DEFAULT_LIMITS) -> None:
         super().__init__(source, limits)
         self.entries: dict[str, Entry] = {}
         self.metadata: dict[str, str] = {}
         self.unknown_fields: set[str] = set()
-        self._records: dict[str, Record] = {}
         header = self._read_header()
         metadata = header.pop(METADATA, None)
         if len(header) > limits.records:
@@ -72,20 +72,6 @@ class SafetensorsContainer(Container):
         for name, facts in header.items():
             self._take(name, facts)
         self._check_cover()
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the tensors, in the order of the header."""
-        return list(self._records)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._records
-
-    def record(self, name: str) -> Record:
-        """The bytes of the tensor called ``name``; `RecordMissing` if there is none."""
-        if name not in self._records:
-            raise RecordMissing("The file has no such tensor.", path=self.source.name, record=name)
-        return self._records[name]
 
     # -- the header -----------------------------------------------------------------------------------------------
 

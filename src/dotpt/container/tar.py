@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from dotpt.container.record import Container, Record
+from dotpt.container.record import Record, RecordTable
 from dotpt.errors import LimitExceeded, RecordMissing, TarError, TruncatedFile
 from dotpt.limits import DEFAULT_LIMITS, MIB, Limits
 from dotpt.source.base import Source
@@ -34,7 +34,7 @@ _KINDS = {
 }  # fmt: skip
 
 
-class TarContainer(Container):
+class TarContainer(RecordTable):
     """The members of a tar of torch 0.1, and the storages that a reader finds in one of them.
 
     Attributes:
@@ -42,10 +42,10 @@ class TarContainer(Container):
     """
 
     kind = "tar"
+    absent = "The tar has no such record."
 
     def __init__(self, source: Source, limits: Limits = DEFAULT_LIMITS) -> None:
         super().__init__(source, limits)
-        self._records: dict[str, Record] = {}
         self._windows = Windows(source)
         self._read_members()
         missing = [name for name in MEMBERS if name not in self._records]
@@ -53,20 +53,6 @@ class TarContainer(Container):
             raise RecordMissing(
                 f"The tar has no {missing[0]}.", path=source.name, record=missing[0], hint="get the file again"
             )
-
-    @property
-    def names(self) -> list[str]:
-        """The members, then the storages found in them (``storages/KEY``)."""
-        return list(self._records)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._records
-
-    def record(self, name: str) -> Record:
-        """The member or storage called ``name``; `RecordMissing` if there is none."""
-        if name not in self._records:
-            raise RecordMissing("The tar has no such record.", path=self.source.name, record=name)
-        return self._records[name]
 
     def add(self, name: str, offset: int, size: int) -> Record:
         """Note a run of bytes within a member as a record of its own."""

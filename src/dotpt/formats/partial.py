@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from dotpt.container.record import Container, Record
+from dotpt.container.record import Container, Record, RecordTable
 from dotpt.container.salvage import Salvage, scan_local_headers
-from dotpt.errors import DotptError, RecordMissing, TruncatedFile
+from dotpt.errors import DotptError, TruncatedFile
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.formats.embedded import nested_reader
 from dotpt.formats.pt_zip import storage_folder
@@ -70,29 +70,16 @@ def read_partial(source: Source, kind: str, error: DotptError, options: ReadOpti
 # -- zip ------------------------------------------------------------------------------------------------------------
 
 
-class SalvagedZip(Container):
+class SalvagedZip(RecordTable):
     """The records of a zip without a sound directory, as a walk over their own headers found them."""
 
     kind = "zip"
+    absent = "The record is not in what is left of the file."
 
     def __init__(self, source: Source, limits: Limits, salvage: Salvage) -> None:
         super().__init__(source, limits)
         self.root = salvage.root
         self._records = salvage.whole
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the whole records, in the order of the file."""
-        return list(self._records)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._records
-
-    def record(self, name: str) -> Record:
-        """The whole record called ``name``."""
-        if name not in self._records:
-            raise RecordMissing("The record is not in what is left of the file.", path=self.source.name, record=name)
-        return self._records[name]
 
 
 class _Head(Source):

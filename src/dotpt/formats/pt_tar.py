@@ -22,10 +22,10 @@ from typing import Any
 from dotpt.container.tar import TarContainer
 from dotpt.errors import LimitExceeded, PickleError, TarError, TensorError
 from dotpt.formats.contents import Contents, ReadOptions
+from dotpt.formats.decoding import decode
 from dotpt.formats.embedded import nested_reader
 from dotpt.formats.tar_stream import TarStream
 from dotpt.pickling.context import Context
-from dotpt.pickling.machine import Machine
 from dotpt.pickling.values import GlobalName, StorageClass
 from dotpt.pickling.vocabulary import Known
 from dotpt.source.base import Source
@@ -71,22 +71,7 @@ def read(source: Source, options: ReadOptions) -> Contents:
 
 def _whole(container: TarContainer, name: str, context: Context, options: ReadOptions) -> tuple[Any, list[GlobalName]]:
     """The object of a member that is one pickle, and the names it asks for."""
-    size, allowed = container.record(name).size, options.limits.pickle_bytes
-    if size > allowed:
-        raise LimitExceeded("pickle_bytes", size, allowed, path=container.source.name, record=name)
-    data = container.read(name)
-    machine = Machine(
-        data, context, encoding=options.encoding, errors=options.errors, path=container.source.name, record=name
-    )
-    value = machine.load()
-    if machine.position != len(data):
-        raise PickleError(
-            f"{len(data) - machine.position:,} bytes follow the pickle's end.",
-            path=container.source.name,
-            record=name,
-            offset=machine.position,
-            hint="something is hidden behind the pickle: do not trust the file",
-        )
+    value, machine = decode(container, name, context, options)
     return value, list(machine.globals.values())
 
 

@@ -12,11 +12,11 @@ from collections.abc import Collection
 from typing import Any
 
 from dotpt.container.zip import ZipContainer
-from dotpt.errors import ContainerError, LimitExceeded, NotATorchFile, PickleError, TensorError, UnsupportedError
+from dotpt.errors import ContainerError, NotATorchFile, TensorError, UnsupportedError
 from dotpt.formats.contents import Contents, ReadOptions
+from dotpt.formats.decoding import decode
 from dotpt.formats.embedded import nested_reader
 from dotpt.pickling.context import Context
-from dotpt.pickling.machine import Machine
 from dotpt.tensors.refs import StorageRef
 
 _TEXT_RECORDS = (
@@ -67,27 +67,6 @@ def extra_texts(container: ZipContainer) -> dict[str, str]:
         if name.startswith("extra/") and container.sizes[container.index(name)] <= _EXTRA_TEXT and len(texts) < 1000:
             texts[name.removeprefix("extra/")] = container.read(name).decode("utf-8", "replace")
     return texts
-
-
-def decode(container: ZipContainer, name: str, context: Context, options: ReadOptions) -> tuple[Any, Machine]:
-    """The object of one pickle record, which must be the whole of it."""
-    size, allowed = container.record(name).size, options.limits.pickle_bytes
-    if size > allowed:  # before it is read into memory
-        raise LimitExceeded("pickle_bytes", size, allowed, path=container.source.name, record=name)
-    data = container.read(name, verify=options.verify)
-    machine = Machine(
-        data, context, encoding=options.encoding, errors=options.errors, path=container.source.name, record=name
-    )
-    tree = machine.load()
-    if machine.position != len(data):
-        raise PickleError(
-            f"{len(data) - machine.position:,} bytes follow the pickle's end.",
-            path=container.source.name,
-            record=name,
-            offset=machine.position,
-            hint="something is hidden behind the pickle: do not trust the file",
-        )
-    return tree, machine
 
 
 def attach_storages(container: ZipContainer, storages: dict[str, StorageRef], prefix: str, byteorder: str) -> None:

@@ -22,8 +22,9 @@ from typing import Any
 from dotpt.container.zip import ZipContainer
 from dotpt.errors import ContainerError, PickleError, TensorError
 from dotpt.formats.contents import Contents, ReadOptions
+from dotpt.formats.decoding import decode
 from dotpt.formats.embedded import nested_reader
-from dotpt.formats.pt_zip import attach_storages, decode, extra_texts
+from dotpt.formats.pt_zip import attach_storages, extra_texts
 from dotpt.pickling.context import Context
 from dotpt.pickling.values import GlobalName, InertGlobal, InertObject
 from dotpt.tensors.refs import StorageRef, TensorRef

@@ -80,7 +80,7 @@ _NAMES: tuple[tuple[str, str], ...] = (
     ("Meta's Llama layout", ".attention.wq."),
     ("timm (vision transformer)", "patch_embed.proj."),
     ("torchvision or timm (ResNet)", "layer1.0.conv1."),
-    ("YOLO (Ultralytics)", "model.0.conv."),
+    ("YOLO (Ultralytics)", ".cv1.conv."),
 )
 _MOST_NAMES = 2_000
 

@@ -182,7 +182,7 @@ def unsafe_globals(unknown: Sequence[GlobalName], path: str, kind: str) -> Unsaf
             'dotpt.load(..., unknown="inert") gives the same tensors with inert records in place of these classes; '
             "dotpt.open(...).tensors lists them"
         )
-    count = f"{len(unknown)} names" if len(unknown) > 1 else "a name"
+    count = f"{len(unknown):,} classes or functions" if len(unknown) > 1 else "a class or function"
     error = UnsafeGlobal(
         f"The file names {count} outside the known harmless ones, so it was not loaded: {', '.join(shown)}{more}.",
         path=path,

@@ -6,7 +6,6 @@ one small buffer a thread, which stays in the processor's cache: no memory is ta
 
 from __future__ import annotations
 
-import os
 import threading
 import zlib
 from collections.abc import Callable, Sequence
@@ -16,12 +15,12 @@ from dotpt.container.crc import crc32, crc32_combine
 from dotpt.container.record import STORED, Container, Record
 from dotpt.errors import SourceChanged, SourceError, TruncatedFile
 from dotpt.limits import MIB
+from dotpt.tensors.together import together
 
 OK, DAMAGED, NO_CHECKSUM, UNREADABLE = "ok", "damaged", "no checksum", "unreadable"
 PIECE = MIB  # of a local file: what a core's cache holds
 REMOTE_PIECE = 8 * MIB  # where each piece is a round trip
 _GAP = 1 << 14
-_LEAST_THREADED = 4 * MIB
 
 Progress = Callable[[int, int], None]
 
@@ -80,34 +79,21 @@ class _Checking:
 
     def run(self, threads: int | None) -> Checked:
         waiting: list[_Piece | int] = [*self._packed, *reversed(self._pieces)]
-        failures: list[BaseException] = []
+        buffers = threading.local()  # one for each thread, used again and again
 
-        def work(report: bool) -> None:
-            buffer = memoryview(bytearray(self._piece_size))
-            while not failures:
-                try:
-                    task = waiting.pop()
-                except IndexError:
-                    return
-                try:
-                    self._check(task, buffer)
-                except BaseException as failure:
-                    failures.append(failure)
-                    return
-                if report and self._progress is not None:
-                    self._progress(min(self._done, self._total), self._total)
+        def take(calling: bool) -> bool:
+            try:
+                task = waiting.pop()
+            except IndexError:
+                return False
+            if not hasattr(buffers, "view"):
+                buffers.view = memoryview(bytearray(self._piece_size))
+            self._check(task, buffers.view)
+            if calling and self._progress is not None:
+                self._progress(min(self._done, self._total), self._total)
+            return True
 
-        count = threads or min(2, os.cpu_count() or 1)
-        helpers = [threading.Thread(target=work, args=(False,), daemon=True) for _ in range(count - 1)]
-        if self._total >= _LEAST_THREADED:
-            for helper in helpers:
-                helper.start()
-        work(True)
-        for helper in helpers:
-            if helper.ident is not None:
-                helper.join()
-        if failures:
-            raise failures[0]
+        together(take, self._total, threads)
         self._join()
         if self._progress is not None:
             self._progress(self._total, self._total)

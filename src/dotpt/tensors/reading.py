@@ -7,8 +7,6 @@ that is no longer used can be returned, whatever else was loaded with it.
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +15,12 @@ from dotpt.container.crc import crc32, crc32_combine
 from dotpt.container.record import Container, Extents, checksum_mismatch
 from dotpt.source.base import Source
 from dotpt.tensors.memory import Memory, allocate
+from dotpt.tensors.together import together
 
 SLAB = 4 << 20  # small neighbours are gathered up to this
 PIECE = 4 << 20  # one read, and the checksum of it while it is in the cache
 GAP = 1 << 14  # neighbours further apart than this are not read together
 ALIGNMENT = 64
-_LEAST_THREADED = 4 << 20
 
 Progress = Callable[[int, int], None]
 
@@ -180,39 +178,22 @@ def _run(
     """Read and check all pieces. The calling thread works too, and alone reports progress."""
     total = sum(len(piece.target) for piece in pieces)
     waiting = list(reversed(pieces))
-    failures: list[BaseException] = []
     done = [0]
 
-    def work(report: bool) -> None:
-        while not failures:
-            try:
-                piece = waiting.pop()
-            except IndexError:
-                return
-            try:
-                if not piece.mapped:
-                    source.read_into(piece.offset, piece.target)
-                if checks is not None:
-                    checks.add(piece)
-                done[0] += len(piece.target)
-                if report and progress is not None:
-                    progress(min(done[0], total), total)
-            except BaseException as failure:
-                failures.append(failure)
+    def take(calling: bool) -> bool:
+        try:
+            piece = waiting.pop()
+        except IndexError:
+            return False
+        if not piece.mapped:
+            source.read_into(piece.offset, piece.target)
+        if checks is not None:
+            checks.add(piece)
+        done[0] += len(piece.target)
+        if calling and progress is not None:
+            progress(min(done[0], total), total)
+        return True
 
-    count = threads or min(2, os.cpu_count() or 1)
-    helpers = [threading.Thread(target=work, args=(False,), daemon=True) for _ in range(count - 1)]
-    if total >= _LEAST_THREADED:
-        for helper in helpers:
-            try:
-                helper.start()
-            except RuntimeError:  # no thread to be had: the caller's own does all the work
-                break
-    work(True)
-    for helper in helpers:
-        if helper.ident is not None:
-            helper.join()
-    if failures:
-        raise failures[0]
+    together(take, total, threads)
     if progress is not None:
         progress(total, total)

@@ -160,11 +160,45 @@ class ZipContainer(Container):
             from dotpt.container.zipcolumns import accept
 
             accept(self, self._columns, self._order, self._payloads)
+        elif not self.source.remote:
+            self._accept_usual()
         read_at = Windows(self.source).read
         for index in self._order:
             if self._payloads[index] < 0:
                 self.check_record(index, read_at)
         self._all_checked = True
+
+    def _accept_usual(self) -> None:
+        """Locate the payload of every record whose header and descriptor are exactly what torch writes.
+
+        A record's descriptor and the next one's header lie side by side: one small read for both. This only ever
+        accepts; any other record is left to `check_record`, which knows what to say about it.
+        """
+        read, directory, stored, flags = self.source.read, self._directory, self._stored, self._flags
+        waiting, payload, promised = -1, 0, b""  # the record whose descriptor ends where the next header begins
+        for index in self._order:
+            header, at, name = self._headers[index], self._entries[index], self._raw_names[index]
+            fixed = 46 + len(name)
+            room = min(16, header)
+            block = read(header - room, room + fixed - 12) if header + fixed - 12 <= self._directory_offset else b""
+            if waiting >= 0 and payload + stored[waiting] + 16 == header and block[:16] == DESCRIPTOR + promised:
+                self._payloads[waiting] = payload
+            local = block[room:]
+            extra = local[28] | local[29] << 8 if len(local) == fixed - 12 else 0
+            usual = (
+                extra >= 4
+                and local[:4] == LOCAL
+                and local[6:10] == directory[at + 8 : at + 12]
+                and local[14:26] == _DEFERRED
+                and local[26:28] == directory[at + 28 : at + 30]
+                and local[30:] == name + _padding(extra)
+                and flags[index] & FLAG_DESCRIPTOR
+            )
+            waiting = index if usual else -1
+            payload, promised = header + 30 + len(name) + extra, directory[at + 16 : at + 28]
+        end = self._directory_offset
+        if waiting >= 0 and payload + stored[waiting] + 16 == end and read(end - 16, 16) == DESCRIPTOR + promised:
+            self._payloads[waiting] = payload
 
     def check_record(self, index: int, read_at: ReadAt | None = None) -> None:
         """Compare one record's local header and descriptor with the directory, and locate its payload."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-import dotpt
 import numpy as np
 import pytest
+
+import dotpt
 
 
 def folder(package: str) -> Path:

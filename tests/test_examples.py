@@ -29,6 +29,17 @@ def test_examples_of_docstrings(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert doctest.testmod(importlib.import_module(name), optionflags=FLAGS).failed == 0
 
 
+@pytest.mark.parametrize("name", dotpt.__all__)
+def test_examples_of_public_names(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They say that they are of ``dotpt``, so the search of their own module passes them over."""
+    monkeypatch.chdir(ROOT)
+    value = getattr(dotpt, name)
+    home = vars(importlib.import_module(dotpt._HOME[name]))
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    for found in doctest.DocTestFinder().find(value, name, module=False, globs=dict(home)):
+        assert runner.run(found).failed == 0
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_of_pages(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks fenced as ``pycon`` are run, one session a page; a page that needs torch says so in its first lines."""

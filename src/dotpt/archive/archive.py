@@ -49,9 +49,9 @@ def open(
 
     Example:
         >>> import dotpt
-        >>> with dotpt.open("tests/corpus/fixtures/state_dict-zip.pt") as archive:
+        >>> with dotpt.open("tests/corpus/fixtures/zip/state_dict.pt") as archive:
         ...     print(archive.kind, len(archive.tensors))
-        state dict 7
+        state dict 9
     """
     options = ReadOptions(limits=limits, encoding=encoding, verify=verify)
     with collector.paused():

@@ -68,7 +68,7 @@ def load(
 
     Example:
         >>> import dotpt
-        >>> weights = dotpt.load("tests/corpus/fixtures/state_dict-zip.pt", backend="numpy")
+        >>> weights = dotpt.load("tests/corpus/fixtures/zip/state_dict.pt", backend="numpy")
         >>> weights["0.weight"].shape
         (4, 3, 3, 3)
     """
@@ -76,11 +76,17 @@ def load(
         raise UsageError(f"unknown={unknown!r} is not understood.", hint='use "error" or "inert"')
     options = ReadOptions(limits=limits, encoding=encoding, verify=verify)
     with collector.paused():  # until the references that tensors were made from are gone, too
-
-        def opened() -> Contents:
-            return open_contents(source, options, allow_download=allow_download, storage_options=storage_options)
-
-        return _finish(source, opened(), options, map_location, backend, bool(mmap), only, unknown, progress)
+        return _finish(
+            source,
+            open_contents(source, options, allow_download=allow_download, storage_options=storage_options),
+            options,
+            map_location,
+            backend,
+            bool(mmap),
+            only,
+            unknown,
+            progress,
+        )
 
 
 def _finish(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +18,6 @@ from dotpt.tensors.dtypes import DType
 from dotpt.tensors.memory import Memory
 from dotpt.tensors.refs import StorageRef, TensorRef, contiguous_strides
 
-Locate = Callable[[str], Any]
 _CLASSES = {
     "torch.Size": torch.Size, "torch.device": torch.device, "torch.Generator": torch.Generator,
     "torch.Tensor": torch.Tensor, "torch.nn.Parameter": torch.nn.Parameter, "torch.nn.Buffer": torch.nn.Buffer,

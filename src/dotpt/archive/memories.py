@@ -52,9 +52,6 @@ class Memories:
         total = sum(storage.nbytes for group in wanted.values() for storage in group)
         done = 0
         for container, unique in wanted.items():
-            check = getattr(container, "check_layout", None)
-            if check is not None and not container.source.remote:
-                check()
             extents = _extents(container, unique)
             share = sum(storage.nbytes for storage in unique)
             report = progress if len(wanted) == 1 else _part_of(progress, done, share, total)

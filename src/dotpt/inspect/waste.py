@@ -13,7 +13,7 @@ from dotpt.inspect.claims import Certainty
 from dotpt.inspect.roles import RolePart
 from dotpt.inspect.sizes import size_text
 from dotpt.pickling.tree import transform
-from dotpt.tensors.refs import StorageRef, TensorRef
+from dotpt.tensors.refs import StorageRef
 
 if TYPE_CHECKING:
     from dotpt.archive.archive import Archive
@@ -196,8 +196,3 @@ def _unreferenced(archive: Archive) -> list[WasteItem]:
     shown = ", ".join(readable(name)[:60] for name in stray[:3])
     words = f"{len(stray):,} records with {size_text(size)} are named by nothing in the file: {shown}."
     return [WasteItem("unreferenced", size, words, (), "CONFIRMED")]
-
-
-def is_shared(ref: TensorRef, archive: Archive) -> bool:
-    """Whether other tensors look at the same storage."""
-    return ref.storage_key is not None and ref.storage_key in archive.aliases

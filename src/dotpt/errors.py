@@ -7,15 +7,25 @@
         * SourceDenied (PermissionError)
         * SourceChanged: the file changed while it was being read
         * RangesNotSupported: a server that cannot send a part of a file
+    * WriteError (OSError, RuntimeError): the bytes could not be written; what was there before is untouched
+        * NoSpace: the disk, a quota or the limit on the size of a file
+        * WriteDenied (PermissionError)
+        * FolderMissing (FileNotFoundError)
+        * WriteIsFolder (IsADirectoryError)
     * NotATorchFile (pickle.UnpicklingError): the bytes are something else; the message says what
     * ContainerError (RuntimeError): the box around the records is damaged or ambiguous
         * TruncatedFile (EOFError)
         * ZipError: one class a rule, see `dotpt.container.ziprules`
         * ChecksumMismatch
         * RecordMissing (KeyError)
-        * LegacyError, TarError, SafetensorsError, ShardError
+        * LegacyError, TarError, SafetensorsError, ShardError, ManifestError
     * PickleError (pickle.UnpicklingError): the opcode stream is malformed
         * UnsafeGlobal: the stream names classes or functions that are not known to be harmless
+    * CannotPickle (pickle.PicklingError, AttributeError, TypeError): an object that a pickle cannot hold
+    * CannotBuild (RuntimeError): a trusted class that cannot be imported, or not be built from what the file says
+        * CannotImport (ImportError): its module fails to import
+            * ModuleMissing (ModuleNotFoundError)
+        * NameMissing (AttributeError): its module has no such name
     * TensorError (RuntimeError): a tensor that does not fit its storage
     * LimitExceeded (RuntimeError): a limit that keeps hostile files harmless was reached
     * UnsupportedError (NotImplementedError): recognised, and not read by this version
@@ -28,7 +38,7 @@ not read the words.
 
 from __future__ import annotations
 
-from pickle import UnpicklingError
+from pickle import PicklingError, UnpicklingError
 from typing import Any
 
 
@@ -92,7 +102,10 @@ class DotptError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Errors cross process borders (a data loader's worker): keep every fact."""
-        return _rebuild_error, (type(self), self.__dict__.copy(), self.args)
+        facts = self.__dict__.copy()
+        if isinstance(self, OSError) and self.errno is not None:
+            facts["errno"] = self.errno  # OSError keeps it outside of __dict__
+        return _rebuild_error, (type(self), facts, self.args)
 
     def to_dict(self) -> dict[str, Any]:
         """The facts as plain values, for ``--json``."""
@@ -113,7 +126,8 @@ class DotptError(Exception):
 def _rebuild_error(cls: type[DotptError], state: dict[str, Any], args: tuple[Any, ...]) -> DotptError:
     error = cls.__new__(cls, *args)
     error.args = args
-    error.__dict__.update(state)
+    for name, value in state.items():
+        setattr(error, name, value)
     return error
 
 
@@ -156,6 +170,32 @@ class RangesNotSupported(SourceError):
     """The server sends only whole files."""
 
 
+class WriteError(DotptError, OSError, RuntimeError):
+    """The bytes could not be written. What was at the destination is untouched, unless the message says otherwise.
+
+    Attributes:
+        size: how many bytes were to be written, as far as known.
+    """
+
+    size: int | None = None
+
+
+class NoSpace(WriteError):
+    """There is no room: the disk is full, a quota is used up, or files may not be that large."""
+
+
+class WriteDenied(WriteError, PermissionError):
+    """The destination or its folder may not be written to."""
+
+
+class FolderMissing(WriteError, FileNotFoundError):
+    """The folder that the file is to lie in does not exist."""
+
+
+class WriteIsFolder(WriteError, IsADirectoryError):
+    """A folder is where the file is to be."""
+
+
 class NotATorchFile(DotptError, UnpicklingError):
     """The bytes are not a PyTorch file; the message says what they are."""
 
@@ -194,6 +234,10 @@ class ShardError(ContainerError):
     """A sharded checkpoint's index and its shards disagree."""
 
 
+class ManifestError(ContainerError):
+    """What dotpt has added to a file, its manifest or its metadata, is broken. The tensors are another matter."""
+
+
 class PickleError(DotptError, UnpicklingError):
     """The opcode stream is malformed."""
 
@@ -206,6 +250,29 @@ class UnsafeGlobal(PickleError):
     """
 
     globals: tuple[Any, ...] = ()
+
+
+class CannotPickle(DotptError, PicklingError, AttributeError, TypeError):
+    """An object that a pickle cannot hold; `key` is its address in what was saved, `found` its type."""
+
+
+class CannotBuild(DotptError, RuntimeError):
+    """A class or function that the user trusts could not be imported, or failed on what the file gives it.
+
+    What was raised is the ``__cause__``; `found` is the name.
+    """
+
+
+class CannotImport(CannotBuild, ImportError):
+    """The module of a trusted name raises as it is imported."""
+
+
+class ModuleMissing(CannotImport, ModuleNotFoundError):
+    """The module of a trusted name, or one that it imports, is not installed."""
+
+
+class NameMissing(CannotBuild, AttributeError):
+    """The module of a trusted name has no such class or function."""
 
 
 class TensorError(DotptError, RuntimeError):

@@ -1,28 +1,26 @@
-"""What crosses this boundary: whatever a user calls a file in, a `Source` out.
+"""What crosses this boundary: whatever a user calls a file in, a `Source` (or, to write, a `Sink`) out.
 
 The road: `base` says what a source is; `local`, `memory`, `stream`, `http` and `fsspec_` are the kinds; `paths` opens
-paths or says why not; `spool` keeps what comes only once; `gzip_` unwraps. Invariants: opening never hangs on a pipe
-or a device, never reads more than a few blocks of what can be read in parts, and closes what it opened if it fails.
-Importing this costs neither a network nor an array library: each kind is imported when it is first needed.
+paths or says why not; `spool` keeps what comes only once; `gzip_` unwraps. `sink` is the same road the other way.
+Invariants: opening to read never hangs on a pipe or a device, never reads more than a few blocks of what can be read
+in parts, and closes what it opened if it fails. Importing this costs neither a network nor an array library: each
+kind is imported when it is first needed.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
-from dotpt.errors import RangesNotSupported, SourceError, UsageError
+from dotpt.errors import RangesNotSupported, UsageError
 from dotpt.limits import DEFAULT_LIMITS, Limits
+from dotpt.source.addresses import path_of_url, scheme_of
 from dotpt.source.base import Source
 from dotpt.source.memory import BytesSource
+from dotpt.source.sink import Sink, open_sink
 
-__all__ = ["Source", "open_source"]
-
-# A scheme has at least two characters: C:\a.pt and C:/a.pt are paths.
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)(://|::(?=.*://))", re.DOTALL)
+__all__ = ["Sink", "Source", "open_sink", "open_source"]
 
 
 def open_source(
@@ -81,8 +79,7 @@ def open_source(
 
 
 def _open(source: Any, allow_download: bool, storage_options: Mapping[str, Any] | None, limits: Limits) -> Source:
-    url = _URL.match(source) if isinstance(source, str) else None
-    start = url[0].lower() if url else ""
+    start = scheme_of(source) if isinstance(source, str) else ""
     if start not in ("", "file://"):
         if start in ("http://", "https://"):
             from dotpt.source.http import open_http as open_url
@@ -98,21 +95,7 @@ def _open(source: Any, allow_download: bool, storage_options: Mapping[str, Any] 
         from dotpt.source.paths import open_path
 
         text = os.fsdecode(source)
-        return open_path(_path_of_url(text), name=text) if url else open_path(text)
+        return open_path(path_of_url(text), name=text) if start else open_path(text)
     from dotpt.source.stream import open_file_object
 
     return open_file_object(source, limits)
-
-
-def _path_of_url(url: str) -> str:
-    """The path in a ``file://`` address of this machine."""
-    from urllib.request import url2pathname
-
-    host, _, path = url[len("file://") :].partition("/")
-    if host not in ("", "localhost"):
-        raise SourceError(
-            "A file:// address can only name a file of this machine.", path=url, hint=f"file:///{host}/{path}"
-        )
-    with suppress(OSError):
-        return url2pathname("/" + path)
-    raise UsageError("This file:// address is malformed.", path=url)

@@ -54,7 +54,7 @@ class Source:
         """Several ``(offset, length)`` ranges; a remote source may fetch near ones together."""
         return [self.read(offset, length) for offset, length in ranges]
 
-    def map(self) -> mmap:
+    def map(self, *, shared: bool = False) -> mmap:
         """The whole source as a private, copy-on-write mapping. Only where `is_file`."""
         raise NotImplementedError
 

@@ -73,19 +73,8 @@ def open_fsspec(
         SourceNotFound, SourceIsFolder, SourceDenied, SourceError: as the back end answers.
         UsageError: fsspec knows no such protocol.
     """
-    name, protocol = _shown(url), url.partition(":")[0].lower()
-    try:
-        core = import_module("fsspec.core")
-    except ImportError as error:
-        hint = 'pip install "dotpt[s3]"' if protocol in ("s3", "s3a") else 'pip install "dotpt[remote]"'
-        raise MissingDependency("Addresses of this kind need the package fsspec.", path=name, hint=hint) from error
-    try:
-        with _foreign_errors(name):
-            system, path = core.url_to_fs(url, **(storage_options or {}))
-    except ImportError as error:
-        package = _PACKAGES.get(_blamed(url), "")
-        hint = f"pip install {package}" if package else str(error)
-        raise MissingDependency(f"A package for {protocol} is missing: {error}.", path=name, hint=hint) from error
+    name = shown_chain(url)
+    system, path = connect(url, name, storage_options)
     with _foreign_errors(name):
         facts = system.info(path)
         if facts.get("type") == "directory":
@@ -101,6 +90,28 @@ def open_fsspec(
             )
         with system.open(path, "rb") as stream:
             return spooled(stream.read, name, limits)
+
+
+def connect(url: str, name: str, storage_options: Mapping[str, Any] | None) -> tuple[Any, str]:
+    """The file system that fsspec has for an address, and the path in it.
+
+    Raises:
+        MissingDependency, UsageError, SourceError: as `open_fsspec`.
+    """
+    protocol = url.partition(":")[0].lower()
+    try:
+        core = import_module("fsspec.core")
+    except ImportError as error:
+        hint = 'pip install "dotpt[s3]"' if protocol in ("s3", "s3a") else 'pip install "dotpt[remote]"'
+        raise MissingDependency("Addresses of this kind need the package fsspec.", path=name, hint=hint) from error
+    try:
+        with _foreign_errors(name):
+            system, path = core.url_to_fs(url, **(storage_options or {}))
+            return system, path
+    except ImportError as error:
+        package = _PACKAGES.get(_blamed(url), "")
+        hint = f"pip install {package}" if package else str(error)
+        raise MissingDependency(f"A package for {protocol} is missing: {error}.", path=name, hint=hint) from error
 
 
 class FsspecSource(RemoteSource):
@@ -173,7 +184,8 @@ def _blamed(url: str) -> str:
     return url.rpartition("::")[2].partition("://")[0].lower()
 
 
-def _shown(url: str) -> str:
+def shown_chain(url: str) -> str:
+    """An address without the secrets in it, for messages."""
     from dotpt.source.http_client import shown
 
     return "::".join(shown(link) if "://" in link else link for link in url.split("::"))

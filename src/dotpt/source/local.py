@@ -25,6 +25,12 @@ from dotpt.source.mounts import file_system, is_network
 # Linux moves at most 2 GiB - 4 KiB in one call, macOS refuses 2 GiB and more.
 PIECE = 1 << 30
 _SMALL_READ = 1 << 16
+_SHARING = frozenset({"bcachefs", "btrfs", "ocfs2", "xfs", "zfs"})
+_NOT_COPIED = frozenset(
+    getattr(errno, name)
+    for name in ("EBADF", "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EPERM", "EXDEV")
+    if hasattr(errno, name)
+)
 # What is copied at a time where there is no `preadv` to fill the target directly.
 COPY_PIECE = 8 << 20
 
@@ -100,23 +106,36 @@ class FileSource(Source):
             finally:
                 os.lseek(descriptor, before, os.SEEK_SET)
 
-    def map(self) -> mmap.mmap:
+    def map(self, *, shared: bool = False) -> mmap.mmap:
         """The file as a private mapping: what is written to it never reaches the file. It outlives `close`.
+
+        Args:
+            shared: what is written to the mapping does reach the file.
 
         Raises:
             UsageError: the file cannot be mapped, see `is_file`.
-            SourceChanged: the file became shorter.
+            SourceChanged: the file became shorter, or another one was put in its place.
             SourceError: the system refuses.
         """
         descriptor = self._open_descriptor()
         if not self.is_file:
             raise UsageError("An empty file, or one that begins in the middle, cannot be mapped.", path=self.name)
         try:
-            return _map_privately(descriptor, self.size)
+            return self._map_shared() if shared else _map_privately(descriptor, self.size)
         except ValueError as error:  # "mmap length is greater than file size"
             raise self._changed("The file became shorter") from error
         except OSError as error:
             raise from_os_error(error, self.name, "mapped", hint="read it instead of mapping it") from error
+
+    def _map_shared(self) -> mmap.mmap:
+        """The file opened again, for writing, if it is still the one that was opened for reading."""
+        descriptor = os.open(self.name, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+        try:
+            if _identity(os.fstat(descriptor)) != self._identity:
+                raise self._changed("Another file has taken its place")
+            return mmap.mmap(descriptor, self.size, access=mmap.ACCESS_WRITE)
+        finally:
+            os.close(descriptor)
 
     def unchanged(self) -> bool:
         """True if size, time of change and identity of the file are those of its opening.
@@ -133,11 +152,36 @@ class FileSource(Source):
         """Whether the file lies on a network file system, where reading is much faster than mapping."""
         return is_network(file_system(self._device))
 
+    @cached_property
+    def shares_blocks(self) -> bool:
+        """Whether its file system may give a copy the same blocks, so that it takes no room."""
+        return file_system(self._device) in _SHARING
+
+    def copy_to(self, target: int, offset: int, length: int) -> int:
+        """Copy bytes to an open file, at its position, without passing them through this process.
+
+        Returns:
+            How many were copied; 0 where the system does not do that.
+        """
+        copy = getattr(os, "copy_file_range", None)
+        self.check_range(offset, length)
+        if copy is None:
+            return 0
+        try:
+            return int(copy(self._open_descriptor(), target, length, offset_src=self._base + offset))
+        except OSError as error:
+            if error.errno in _NOT_COPIED:
+                return 0
+            raise
+
     def close(self) -> None:
         """Close the descriptor."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            os.close(descriptor)
+            try:
+                os.close(descriptor)
+            except OSError as error:
+                raise from_os_error(error, self.name, "closed") from error
 
     def __del__(self) -> None:
         if getattr(self, "_descriptor", None) is not None:

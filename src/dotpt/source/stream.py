@@ -37,7 +37,7 @@ def open_file_object(stream: Any, limits: Limits) -> Source:
         UsageError: not a binary file object open for reading.
         SourceError: it cannot be read.
     """
-    name = _name_of(stream)
+    name = name_of(stream)
     with _foreign_errors(name):
         _check_binary(stream, name)
         start = _position(stream)
@@ -71,8 +71,9 @@ class FileObjectSource(Source):
         self.name = name
         self._base = int(stream.tell())
         try:
-            end = stream.seek(0, os.SEEK_END)
-            self.size = max(int(stream.tell() if end is None else end) - self._base, 0)
+            stream.seek(0, os.SEEK_END)
+            # not what `seek` returns: a view of torch.distributed.checkpoint gives the place in the file around it
+            self.size = max(int(stream.tell()) - self._base, 0)
         finally:
             stream.seek(self._base)
 
@@ -113,7 +114,8 @@ class FileObjectSource(Source):
         self._stream = None
 
 
-def _name_of(stream: Any) -> str:
+def name_of(stream: Any) -> str:
+    """What messages call a file object."""
     name = getattr(stream, "name", None)
     return name if isinstance(name, str) and name else f"<{type(stream).__name__}>"
 

@@ -21,6 +21,7 @@
         * LegacyError, TarError, SafetensorsError, ShardError, ManifestError
     * PickleError (pickle.UnpicklingError): the opcode stream is malformed
         * UnsafeGlobal: the stream names classes or functions that are not known to be harmless
+            * UnsafeScript (RuntimeError): they are those of a TorchScript archive
     * CannotPickle (pickle.PicklingError, AttributeError, TypeError): an object that a pickle cannot hold
     * CannotBuild (RuntimeError): a trusted class that cannot be imported, or not be built from what the file says
         * CannotImport (ImportError): its module fails to import
@@ -31,6 +32,7 @@
     * UnsupportedError (NotImplementedError): recognised, and not read by this version
     * MissingDependency (ImportError): an optional package is needed
     * UsageError (ValueError): an argument that makes no sense
+        * NotWritable (AttributeError, TypeError): something that is no destination
 
 A message is one sentence, then where, then ``Try: ...``. The facts of it are attributes, so a program need
 not read the words.
@@ -105,6 +107,8 @@ class DotptError(Exception):
         facts = self.__dict__.copy()
         if isinstance(self, OSError) and self.errno is not None:
             facts["errno"] = self.errno  # OSError keeps it outside of __dict__
+        if isinstance(self, (ImportError, AttributeError)):  # so do these
+            facts |= {name: getattr(self, name) for name in ("name", "path") if getattr(self, name, None) is not None}
         return _rebuild_error, (type(self), facts, self.args)
 
     def to_dict(self) -> dict[str, Any]:
@@ -237,6 +241,8 @@ class ShardError(ContainerError):
 class ManifestError(ContainerError):
     """What dotpt has added to a file, its manifest or its metadata, is broken. The tensors are another matter."""
 
+    rule = "dotpt-record-broken"
+
 
 class PickleError(DotptError, UnpicklingError):
     """The opcode stream is malformed."""
@@ -275,6 +281,10 @@ class NameMissing(CannotBuild, AttributeError):
     """The module of a trusted name has no such class or function."""
 
 
+class UnsafeScript(UnsafeGlobal, RuntimeError):
+    """The unknown names are those of a TorchScript archive's own classes, whose code is in the file."""
+
+
 class TensorError(DotptError, RuntimeError):
     """A tensor whose description and storage do not fit together."""
 
@@ -310,3 +320,7 @@ class MissingDependency(DotptError, ImportError):
 
 class UsageError(DotptError, ValueError):
     """An argument that makes no sense."""
+
+
+class NotWritable(UsageError, AttributeError, TypeError):
+    """The destination is nothing that bytes can be written to."""

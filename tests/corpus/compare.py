@@ -6,7 +6,9 @@ import random
 import struct
 from collections import deque
 from collections.abc import Iterator
+from types import MethodType
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import torch
@@ -166,6 +168,13 @@ class _Walk:
 
     def object(self, path: str, a: Any, b: Any) -> _Pairs:
         """Objects of any class: by their state if they show it, else by ``==``."""
+        if isinstance(a, ref):
+            yield f"{path}()", a(), b()
+            return
+        if isinstance(a, MethodType):
+            self.equal(path, "function", a.__func__, b.__func__)
+            yield f"{path}.__self__", a.__self__, b.__self__
+            return
         state = _hidden_state(a)
         if state is not None:
             yield f"{path}.state", state, _hidden_state(b)

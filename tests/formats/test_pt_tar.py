@@ -175,7 +175,7 @@ def test_module_sources() -> None:
     for pid in (triple, tagged):
         contents = read(tar(members() | {"pickle": p.pickled(pid)}))
         assert type(contents.tree) is InertGlobal
-        assert list(contents.extra["module_sources"]) == ["<my_net.Net>"]
+        assert list(contents.extra["module_sources"]) == ["my_net.Net"]
         assert [str(name) for name in contents.globals if not name.known] == ["my_net.Net"]
     with pytest.raises(UnsafeGlobal):
         dotpt.load(tar(members() | {"pickle": p.pickled(triple)}))

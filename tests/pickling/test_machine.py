@@ -172,8 +172,8 @@ def test_an_unknown_name_is_inert_and_listed() -> None:
     [
         (p.stream(FOO, p.ints(1), p.reduce_()), "call"),
         (p.stream(FOO, p.ints(1), p.newobj()), "new"),
-        (p.stream(p.mark(), FOO, p.number(1), p.obj()), "new"),
-        (p.stream(p.mark(), p.number(1), p.inst("foo", "Bar")), "new"),
+        (p.stream(p.mark(), FOO, p.number(1), p.obj()), "inst"),
+        (p.stream(p.mark(), p.number(1), p.inst("foo", "Bar")), "inst"),
         (p.stream(FOO, p.ints(1), p.empty_dict(), p.newobj_ex()), "new"),
     ],
 )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dotpt.archive import collector
 from dotpt.archive.memories import Memories, storages_of
 from dotpt.archive.opening import open_contents
-from dotpt.errors import DotptError, MissingDependency, TensorError, UsageError
+from dotpt.container.record import Container
+from dotpt.errors import DotptError, MissingDependency, SourceError, TensorError, UsageError
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.pickling.tree import named_tensors, settle, transform
@@ -18,6 +19,7 @@ from dotpt.pickling.values import GlobalName
 from dotpt.tensors.refs import TensorRef
 
 if TYPE_CHECKING:
+    from dotpt.formats.manifest import Manifest
     from dotpt.inspect.claims import Claim
     from dotpt.inspect.report import Report
 
@@ -67,15 +69,17 @@ class Archive:
         mmap, verify: how tensors are read unless a call says otherwise.
     """
 
-    def __init__(self, contents: Contents, options: ReadOptions, *, mmap: bool = False) -> None:
+    def __init__(self, contents: Contents, options: ReadOptions, *, mmap: bool = False, settled: bool = False) -> None:
         self.contents = contents
         self.options = options
         self.mmap = mmap
         self.verify = options.verify
-        self._settled = False
+        self._settled = settled  # whether the leaves of the tree are values already, or are to stay records
         self._tensors: dict[str, TensorRef] | None = None
         self._aliases: dict[str, list[str]] = {}
         self._closed = False
+        self._noted = False
+        self._manifest: Manifest | Literal[False] | None = False
 
     # -- facts ------------------------------------------------------------------------------------------------
 
@@ -129,12 +133,36 @@ class Archive:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the author wrote beside the tensors, as text by name."""
+        """What the author wrote beside the tensors, by name (`dotpt.set_metadata`, safetensors, TorchScript)."""
+        if not self._noted:
+            from dotpt.formats.metadata import read_record
+
+            self._noted = True
+            self.contents.metadata |= self._added(read_record, "The metadata cannot be read") or {}
         return self.contents.metadata
 
     @property
+    def manifest(self) -> Manifest | None:
+        """What `dotpt.save` noted of each tensor: its place and its hash. None if another program wrote the file."""
+        if self._manifest is False:
+            from dotpt.formats.manifest import read_manifest
+
+            self._manifest = self._added(read_manifest, "The tensors' hashes cannot be read")
+        return self._manifest or None
+
+    def _added(self, read: Callable[[Container], Any], problem: str) -> Any:
+        """One of the records that dotpt adds. If it is broken, that is only noted, for no tensor depends on it."""
+        try:
+            return read(self.contents.container)
+        except SourceError:
+            raise
+        except DotptError as error:
+            self.contents.notes.append(f"{problem}: {error.problem}")
+            return None
+
+    @property
     def writer(self) -> Claim:
-        """Which torch could have written the file, and how certain that is."""
+        """What could have written the file, and how certain that is."""
         from dotpt.inspect.writer import writer_of
 
         return writer_of(self)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from dotpt.archive import collector
+from dotpt.archive import collector, torch_settings
 from dotpt.archive.archive import Archive, build, make_backend
 from dotpt.archive.memories import Memories, storages_of
 from dotpt.archive.opening import open_contents
 from dotpt.errors import TensorError, UsageError
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.limits import DEFAULT_LIMITS, Limits
+from dotpt.pickling.asked import untrusted
 from dotpt.pickling.explain import unsafe_globals
-from dotpt.pickling.tree import named_tensors, transform
+from dotpt.pickling.revive import Reviver
+from dotpt.pickling.tree import keep, named_tensors, transform
+from dotpt.pickling.trust import NOTHING, Trust
 from dotpt.pickling.values import InertObject
 from dotpt.tensors.refs import StorageRef, TensorRef
 
@@ -25,14 +29,18 @@ Progress = Callable[[int, int], None]
 def load(
     source: Any,
     map_location: Any = None,
+    pickle_module: Any = None,
     *,
+    weights_only: bool | None = None,
     backend: str = "auto",
     mmap: bool | None = None,
     verify: bool = True,
     only: str | Iterable[str] | None = None,
     encoding: str = "utf-8",
+    errors: str = "strict",
     limits: Limits = DEFAULT_LIMITS,
     unknown: str = "error",
+    trust: Any = None,
     progress: Progress | None = None,
     allow_download: bool = False,
     storage_options: Mapping[str, Any] | None = None,
@@ -46,6 +54,11 @@ def load(
         source: a path, ``http(s)://`` or fsspec address, bytes, or a binary file object.
         map_location: where tensors go: a device, its name, a dictionary from saved to wanted names, or a
             function of (storage, saved name), all as torch.load takes them.
+        pickle_module: as torch.load's: a module whose unpickler is to make the object (dill). It runs whatever
+            the file says. ``pickle`` itself is the same as ``weights_only=False``.
+        weights_only: False trusts whatever the file names, as torch.load does then: ``trust="all"``. Otherwise
+            only what is known to be harmless, what ``trust`` names, and what torch was told with
+            ``add_safe_globals``.
         backend: ``"torch"``, ``"numpy"``, or ``"auto"``: torch where it is installed.
         mmap: map a local file instead of reading it: instant, copy-on-write. With ``verify`` every byte is
             still read once; pass ``verify=False`` to touch nothing.
@@ -54,14 +67,19 @@ def load(
             they are left out of dictionaries, and None takes their place in lists. A tensor object at several
             addresses is kept at all of them if one matches.
         encoding: of strings that Python 2 wrote: a codec name, or ``"bytes"``.
+        errors: how those that cannot be decoded are treated, as `bytes.decode` takes it.
         limits: what the file may ask for.
         unknown: ``"error"`` refuses a file that names unknown classes; ``"inert"`` gives inert records.
+        trust: classes and functions that may be imported and built, and that run their own code then: a list of
+            names (``"my_pkg.Net"``), globs (``"my_pkg.*"``) and classes themselves, or ``"all"`` for whatever the
+            file names. Trust a file that way as you would trust a program.
         progress: called with (bytes done, bytes in all) while tensors are read.
         allow_download: fetch a whole remote file where the server cannot send parts.
         storage_options: for an address: ``headers``, or what its fsspec file system takes.
 
     Raises:
-        UnsafeGlobal: it names classes or functions outside the known harmless ones; lists every one.
+        UnsafeGlobal: it names classes or functions outside the known harmless ones and `trust`; lists every one.
+        CannotBuild: a trusted class cannot be imported, or fails on what the file gives it.
         NotATorchFile: the bytes are something else; the message says what.
         ChecksumMismatch: a tensor is damaged.
         DotptError: the base of these and all others.
@@ -74,66 +92,122 @@ def load(
     """
     if unknown not in ("error", "inert"):
         raise UsageError(f"unknown={unknown!r} is not understood.", hint='use "error" or "inert"')
-    options = ReadOptions(limits=limits, encoding=encoding, verify=verify)
+    settings = torch_settings.for_loading()
+    wanted = _Wanted(
+        map_location=map_location,
+        backend=backend,
+        mapped=settings.mmap if mmap is None else mmap,
+        shared=settings.shared,
+        only=[only] if isinstance(only, str) else None if only is None else list(only),
+        unknown=unknown,
+        trust=_trusted(trust, weights_only, pickle_module),
+        unpickler=None if pickle_module is None or _is_pickle(pickle_module) else pickle_module,
+        progress=progress,
+    )
+    options = ReadOptions(limits, encoding, errors, verify, byteorder=settings.byteorder)
     with collector.paused():  # until the references that tensors were made from are gone, too
-        return _finish(
-            source,
-            open_contents(source, options, allow_download=allow_download, storage_options=storage_options),
-            options,
-            map_location,
-            backend,
-            bool(mmap),
-            only,
-            unknown,
-            progress,
+        contents = open_contents(source, options, allow_download=allow_download, storage_options=storage_options)
+        try:
+            return _finish(source, contents, options, wanted)
+        except MemoryError:
+            raise TensorError(
+                "There is not enough memory for the tensors.",
+                path=contents.container.source.name,
+                hint="mmap=True maps a local file instead of reading it; only= reads a part",
+            ) from None
+        finally:
+            if not hasattr(source, "read"):
+                contents.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a call of `load` asks for, besides how the file is read."""
+
+    map_location: Any
+    backend: str
+    mapped: bool
+    shared: bool
+    only: list[str] | None
+    unknown: str
+    trust: Trust
+    unpickler: Any
+    progress: Progress | None
+
+
+def _trusted(trust: Any, weights_only: bool | None, pickle_module: Any) -> Trust:
+    """What the arguments of a call trust together, torch's and ours."""
+    if weights_only and pickle_module is not None:
+        raise UnsafeModule(
+            "Can not safely load weights when explicit pickle_module is specified.",
+            hint="leave weights_only=True out, if you trust the file",
         )
+    everything = weights_only is False or pickle_module is not None
+    if everything and torch_settings.forced_weights_only():
+        everything = False
+    if trust is None and everything:
+        trust = "all"
+    return Trust.of(trust)
 
 
-def _finish(
-    source: Any,
-    contents: Contents,
-    options: ReadOptions,
-    map_location: Any,
-    backend: str,
-    mapped: bool,
-    only: str | Iterable[str] | None,
-    unknown: str,
-    progress: Progress | None,
-) -> Any:
+def _is_pickle(module: Any) -> bool:
+    return getattr(module, "__name__", "") in ("pickle", "_pickle")
+
+
+class UnsafeModule(UsageError, RuntimeError):
+    """``weights_only=True`` together with a pickle module, which runs what the file says."""
+
+
+def _finish(source: Any, contents: Contents, options: ReadOptions, wanted: _Wanted) -> Any:
     """The object of decoded contents: what is wanted selected, read, and made of the back end's values."""
-    limits = options.limits
-    try:
-        if unknown == "error":
-            refuse_unknown(contents)
-        if only is not None:
-            _select(contents, options, [only] if isinstance(only, str) else list(only))
-        storages = _needed(contents, only is not None, map_location, limits)
-        memories = Memories(contents)
-        made = make_backend(backend, memories, map_location)
-        memories.fetch(storages, mapped=mapped, verify=options.verify, progress=progress)
-        loaded = build(lambda: transform(contents.tree, made.leaf, limits.nesting, made.finish), contents)
-        _advance(source, contents)
-        return loaded
-    except MemoryError:
-        raise TensorError(
-            "There is not enough memory for the tensors.",
-            path=contents.container.source.name,
-            hint="mmap=True maps a local file instead of reading it; only= reads a part",
-        ) from None
-    finally:
-        if not hasattr(source, "read"):
-            contents.close()
+    limits, trust = options.limits, wanted.trust
+    if any(not name.known for name in contents.globals):
+        trust = Trust.of(trust, allowed=torch_settings.safe_globals())
+    if contents.format == "torchscript" and trust.everything:
+        from dotpt.archive.torch_foreign import script_module
+
+        return script_module(source, wanted.map_location)
+    if wanted.unknown == "error":
+        refuse_unknown(contents, trust)
+    if wanted.only is not None:
+        _select(contents, options, wanted.only)
+    memories = Memories(contents, shared=wanted.shared)
+    made = make_backend(wanted.backend, memories, wanted.map_location)
+    if not made.unread:
+        storages = _needed(contents, wanted.only is not None, wanted.map_location, limits)
+        memories.fetch(storages, mapped=wanted.mapped, verify=options.verify, progress=wanted.progress)
+    if wanted.unpickler is not None and trust.everything:
+        from dotpt.archive.torch_foreign import unpickled_by
+
+        loaded = unpickled_by(wanted.unpickler, contents, made, options)
+    else:
+        loaded = build(lambda: _values(contents, made, trust, wanted.unknown, limits), contents)
+    if trust and made.name == "torch" and "module_sources" in contents.extra:
+        from dotpt.archive.torch_foreign import warn_of_changed_sources
+
+        warn_of_changed_sources(contents.extra["module_sources"], trust)
+    _advance(source, contents)
+    return loaded
 
 
-def refuse_unknown(contents: Contents) -> None:
-    """Raise `UnsafeGlobal` if the pickles name anything that is not known to be harmless."""
-    unknown = [name for name in contents.globals if not name.known]
+def _values(contents: Contents, made: Any, trust: Trust, unknown: str, limits: Limits) -> Any:
+    """The tree with its leaves made by the back end, and what is trusted built for real."""
+    if not trust:
+        return transform(contents.tree, made.leaf, limits.nesting, made.finish)
+    return Reviver(trust, made, limits.nesting, strict=unknown == "error").revive(contents.tree)
+
+
+def refuse_unknown(contents: Contents, trust: Trust = NOTHING) -> None:
+    """Raise `UnsafeGlobal` if the pickles name anything that is neither known to be harmless nor trusted."""
+    unknown = untrusted(contents.globals, contents.tree, trust)
     if unknown:
         raise unsafe_globals(unknown, contents.container.source.name, contents.format)
 
 
 def _needed(contents: Contents, selected: bool, map_location: Any, limits: Limits) -> list[StorageRef]:
     """The storages to read: all that the pickle names, unless a selection or the meta device needs fewer."""
+    if isinstance(map_location, torch_settings.AsSaved):
+        map_location = map_location.map_location
     if str(map_location) == "meta" and not isinstance(map_location, dict):
         return []
     if not selected and contents.format in ("zip", "legacy") and not contents.shards:
@@ -145,13 +219,13 @@ def _needed(contents: Contents, selected: bool, map_location: Any, limits: Limit
             found.append(value)
         return value
 
-    transform(contents.tree, note, limits.nesting)
+    transform(contents.tree, note, limits.nesting, keep)
     return storages_of(found)
 
 
 def _select(contents: Contents, options: ReadOptions, globs: list[str]) -> None:
     """Keep the tensors whose address matches a glob."""
-    archive = Archive(contents, options)
+    archive = Archive(contents, options, settled=True)  # what is no tensor waits for its back end
     chosen = {name for name in archive.tensors if any(fnmatchcase(name, glob) for glob in globs)}
     if not chosen:
         from difflib import get_close_matches
@@ -180,7 +254,7 @@ def _without(tree: Any, dropped: set[int], nesting: int) -> Any:
     def leaf(value: Any) -> Any:
         return gone if type(value) is TensorRef and id(value) in dropped else value
 
-    tree = transform(tree, leaf, nesting)
+    tree = transform(tree, leaf, nesting, keep)
     seen: set[int] = set()
     level: list[Any] = [tree]
     while level:
@@ -198,7 +272,7 @@ def _without(tree: Any, dropped: set[int], nesting: int) -> Any:
     for dictionary in dictionaries:
         for key in [key for key, value in dictionary.items() if value is gone]:
             del dictionary[key]
-    return transform(tree, lambda value: None if value is gone else value, nesting)
+    return transform(tree, lambda value: None if value is gone else value, nesting, keep)
 
 
 def _advance(source: Any, contents: Contents) -> None:

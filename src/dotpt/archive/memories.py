@@ -18,10 +18,15 @@ from dotpt.tensors.refs import StorageRef, TensorRef
 
 
 class Memories:
-    """Where each storage's bytes lie. `fetch` brings them; `of` gives them."""
+    """Where each storage's bytes lie. `fetch` brings them; `of` gives them.
 
-    def __init__(self, contents: Contents) -> None:
+    Args:
+        shared: what is written to a mapped file's tensors reaches the file (torch can be told so).
+    """
+
+    def __init__(self, contents: Contents, *, shared: bool = False) -> None:
         self._contents = contents
+        self._shared = shared
         self._held: dict[StorageRef, Memory] = {}
         self._swapped: dict[StorageRef, int] = {}
         self._maps: dict[Container, mmap] = {}
@@ -81,7 +86,7 @@ class Memories:
             )
         buffer = self._maps.get(container)
         if buffer is None:
-            buffer = self._maps[container] = container.source.map()
+            buffer = self._maps[container] = container.source.map(shared=self._shared)
         if verify:
             verify_in_place(container.source, memoryview(buffer), extents, progress=progress)
         for storage, offset in zip(storages, extents.offsets, strict=True):

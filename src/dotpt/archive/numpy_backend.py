@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dotpt.archive.memories import Memories
-from dotpt.errors import LimitExceeded, TensorError
+from dotpt.errors import LimitExceeded, MissingDependency, TensorError
 from dotpt.pickling.tree import settle
 from dotpt.pickling.values import Size
 from dotpt.tensors.arrays import Array, MetaArray, NestedArray, QuantizedArray, SparseArray, strided_array
@@ -19,6 +19,7 @@ class NumpyBackend:
     """Makes arrays on the memories of storages."""
 
     name = "numpy"
+    unread = False
 
     def __init__(self, memories: Memories) -> None:
         self._memories = memories
@@ -42,7 +43,16 @@ class NumpyBackend:
 
     def finish(self, value: Any) -> Any:
         """Named tuples and generators of torch stay the records they are."""
-        return value
+        return settle(value)
+
+    def set_attributes(self, tensor: Any, attributes: dict[str, Any]) -> None:
+        """An array has no attributes: those of a tensor are left out."""
+
+    def subclass(self, *_: Any) -> Any:
+        """Subclasses of torch's tensors, which only torch can make."""
+        raise MissingDependency("The file holds a tensor subclass.", hint='pip install torch, and use backend="torch"')
+
+    wrapper = parameter = set_state = subclass
 
     def storage(self, storage: StorageRef) -> Array:
         """A storage that was saved by itself: one dimension of its type."""

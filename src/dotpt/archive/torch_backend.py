@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from dotpt.archive.memories import Memories
+from dotpt.archive.torch_settings import AsSaved, for_loading
 from dotpt.errors import DotptError, TensorError, UnsupportedError
 from dotpt.pickling.tree import settle
 from dotpt.pickling.values import Device, GeneratorState, ReturnType, Size, Symbol
@@ -33,7 +34,11 @@ _VIEWED = {1: "uint8", 2: "int16", 4: "int32"}
 
 
 class TorchBackend:
-    """Makes tensors on the memories of storages. A tensor that is all of its storage costs one call."""
+    """Makes tensors on the memories of storages. A tensor that is all of its storage costs one call.
+
+    Attributes:
+        unread: whether no bytes are wanted, because torch is in a mode without data (`FakeTensorMode`, `skip_data`).
+    """
 
     name = "torch"
 
@@ -44,6 +49,9 @@ class TorchBackend:
         self._alone: dict[StorageRef, Any] = {}
         self._made: dict[TensorRef, Any] = {}
         self._plans: dict[tuple[Any, ...], _Plan | None] = {}
+        self._fake = torch._guards.detect_fake_mode(None) is not None
+        self._skips_data = for_loading().skip_data
+        self.unread = self._fake or self._skips_data
 
     def leaf(self, value: Any) -> Any:
         """What a leaf becomes. One reference gives one tensor, wherever it appears."""
@@ -73,15 +81,17 @@ class TorchBackend:
             return getattr(torch.return_types, value.name)(value.values)
         if type(value) is GeneratorState:
             return _generator(value)
-        return value
+        return settle(value)
 
     # -- storages -----------------------------------------------------------------------------------------------
 
     def storage(self, ref: StorageRef) -> Any:
         """A storage that was saved by itself, typed or untyped as it was."""
+        return self._untyped(ref, ref.dtype) if ref.untyped else self.typed_storage(ref)
+
+    def typed_storage(self, ref: StorageRef) -> Any:
+        """A storage as torch's own rebuild functions take it."""
         untyped = self._untyped(ref, ref.dtype)
-        if ref.untyped:
-            return untyped
         return _TypedStorage(wrap_storage=untyped, dtype=dtype_of(ref.dtype), _internal=True)
 
     def _untyped(self, ref: StorageRef, dtype: DType) -> Any:
@@ -94,11 +104,22 @@ class TorchBackend:
             elif ref.view_of is not None:
                 base, start = ref.view_of
                 storage = self._untyped(base, dtype)[start : start + ref.nbytes]
-            elif self._places.is_meta(ref.location):
-                storage = _UntypedStorage(ref.nbytes, device="meta")
+            elif self._fake or self._places.is_meta(ref.location):
+                storage = self._without_memory(ref)
+            elif self._skips_data:
+                storage = self._places.put(_UntypedStorage(ref.nbytes), ref.location)
             else:
                 storage = self._places.put(_as_storage(self._memories.of(ref, dtype)), ref.location)
             self._storages[ref] = storage
+        return storage
+
+    def _without_memory(self, ref: StorageRef) -> Any:
+        """A storage of the meta device. As torch does, it notes where its bytes are in the file, and their device."""
+        storage = _UntypedStorage(ref.nbytes, device="meta")
+        if ref.record is not None:
+            storage._checkpoint_offset = ref.record.offset
+        if self._fake:
+            storage._fake_device = ref.location
         return storage
 
     # -- tensors ------------------------------------------------------------------------------------------------
@@ -106,7 +127,7 @@ class TorchBackend:
     def tensor(self, ref: TensorRef) -> Any:
         """The tensor of a reference, whatever its layout."""
         storage = ref.storage
-        if storage is None or ref.extra is not None or ref.flavor != "tensor" or storage in self._alone:
+        if storage is None or ref.extra is not None or ref.flavor != "tensor" or storage in self._alone or self.unread:
             return self._any_tensor(ref)
         # The common case: a contiguous tensor that is all of its storage, and the first to look at it.
         window = ref.window
@@ -146,8 +167,12 @@ class TorchBackend:
         if ref.flavor == "buffer":
             tensor = torch.nn.Buffer(tensor)
         if ref.extra and "attributes" in ref.extra:
-            tensor.__dict__.update(self._attributes(ref.extra["attributes"]))
+            self.set_attributes(tensor, self._attributes(ref.extra["attributes"]))
         return tensor
+
+    def set_attributes(self, tensor: Any, attributes: dict[str, Any]) -> None:
+        """Give a tensor the Python attributes that were saved with it."""
+        tensor.__dict__.update(attributes)
 
     def _strided(self, ref: TensorRef, seen: StorageRef) -> Any:
         storage, extra = self._untyped(seen, ref.dtype), ref.extra or {}
@@ -197,6 +222,33 @@ class TorchBackend:
         from dotpt.pickling.tree import transform
 
         return transform(dict(attributes), self.leaf, DEFAULT_LIMITS.nesting, self.finish)  # type: ignore[no-any-return]
+
+    # -- subclasses that the user trusts -------------------------------------------------------------------------
+
+    def subclass(self, tensor: Any, cls: Any) -> Any:
+        """A tensor seen as a subclass, as torch/_tensor.py's ``_rebuild_from_type_v2`` does it."""
+        return tensor if type(tensor) is cls else tensor.as_subclass(cls)
+
+    def wrapper(self, cls: Any, facts: dict[str, Any]) -> Any:
+        """A tensor subclass without data of its own: its state holds the tensors that it wraps."""
+        place = self._places.put(_UntypedStorage(0), str(facts["device"])).device
+        return torch.Tensor._make_wrapper_subclass(
+            cls, facts["shape"], strides=facts["strides"], storage_offset=facts["offset"], dtype=facts["dtype"],
+            layout=facts["layout"], device=place, requires_grad=facts["requires_grad"],
+        )  # fmt: skip
+
+    def parameter(self, tensor: Any, requires_grad: bool) -> Any:
+        """A parameter around a tensor subclass, which keeps its class."""
+        return torch.nn.Parameter(tensor, requires_grad)
+
+    def set_state(self, tensor: Any, state: Any) -> None:
+        """The state of a subclass or a parameter: its own ``__setstate__``, or attributes."""
+        own = getattr(type(tensor), "__setstate__", torch.Tensor.__setstate__)
+        if own is not torch.Tensor.__setstate__:
+            tensor.__setstate__(state)
+        else:
+            set_attributes: Any = torch._utils._set_obj_state
+            set_attributes(tensor, state)
 
     # -- other layouts --------------------------------------------------------------------------------------------
 
@@ -304,14 +356,19 @@ def _generator(value: GeneratorState) -> Any:
 
 
 class _Places:
-    """``map_location`` in all of torch's forms: None, a name, a device, a dictionary of names, a function."""
+    """``map_location`` in all of torch's forms: None, a name, a device, a dictionary of names, a function.
+
+    Where it is silent, everything goes to the CPU; within `AsSaved`, to where it was saved from.
+    """
 
     def __init__(self, map_location: Any) -> None:
-        self._wanted: Any = str(map_location) if isinstance(map_location, (str, torch.device)) else map_location
+        self._back = isinstance(map_location, AsSaved)
+        wanted = map_location.map_location if isinstance(map_location, AsSaved) else map_location
+        self._wanted: Any = str(wanted) if isinstance(wanted, (str, torch.device)) else wanted
         self._known: dict[str, str] = {}
 
     def target(self, tag: str) -> str:
-        """The device that storages with the tag ``tag`` go to; ``?`` where a function decides for each."""
+        """The device that storages with the tag ``tag`` go to; ``?`` where only `put` knows."""
         found = self._known.get(tag)
         if found is None:
             found = self._known[tag] = self._decide(tag)
@@ -319,19 +376,22 @@ class _Places:
 
     def _decide(self, tag: str) -> str:
         wanted = self._wanted
-        if wanted is None:
-            return "meta" if tag == "meta" else "cpu"
-        if isinstance(wanted, dict):
-            wanted = str(wanted.get(tag, "cpu"))
+        if wanted is None or isinstance(wanted, dict):
+            unsaid = tag if self._back or tag == "meta" else "cpu"
+            wanted = unsaid if wanted is None else str(wanted.get(tag, unsaid))
         elif callable(wanted):
             return "?"
+        if wanted in ("cpu", "meta") and not _somebody_is_asked_first():
+            return str(wanted)
         try:
             torch.device(wanted)
         except RuntimeError:
-            raise DotptError(
-                f"map_location names no device: {wanted!r:.60}.", hint='use "cpu", "cuda:0", "mps" or "meta"'
-            ) from None
-        return str(wanted)
+            if not self._back:
+                raise DotptError(
+                    f"map_location names no device: {wanted!r:.60}.", hint='use "cpu", "cuda:0", "mps" or "meta"'
+                ) from None
+            return "?"
+        return "?" if self._back else str(wanted)
 
     def is_meta(self, tag: str) -> bool:
         """Whether storages with this tag get no memory at all."""
@@ -340,14 +400,32 @@ class _Places:
     def put(self, storage: Any, tag: str) -> Any:
         """``storage`` (on the CPU) moved to its place."""
         target = self.target(tag)
-        if target == "?":
-            moved = self._wanted(storage, tag)
-            return storage if moved is None else getattr(moved, "_untyped_storage", moved)
         if target == "cpu":
             return storage
+        if target == "?":
+            return self._restored(storage, tag)
         return torch.empty((0,), dtype=torch.uint8).set_(storage).to(target).untyped_storage()
+
+    def _restored(self, storage: Any, tag: str) -> Any:
+        """As the user's function, or the packages registered with torch, say."""
+        wanted = self._wanted
+        if callable(wanted):
+            moved = wanted(storage, tag)
+            if moved is None and not self._back:
+                return storage
+        else:
+            moved, tag = None, tag if wanted is None else wanted.get(tag, tag) if isinstance(wanted, dict) else wanted
+        if moved is None:
+            restore: Any = torch.serialization.default_restore_location
+            moved = restore(storage, tag)
+        return getattr(moved, "_untyped_storage", moved)
 
     def move(self, tensor: Any, tag: str) -> Any:
         """A whole tensor moved to its place."""
         target = self.target(tag)
         return tensor if target in ("cpu", "?") else tensor.to(target)
+
+
+def _somebody_is_asked_first() -> bool:
+    """Whether a package is registered with torch that is asked about a storage before torch's own CPU is."""
+    return torch.serialization._package_registry[0][2].__module__ != torch.serialization.__name__

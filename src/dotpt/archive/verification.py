@@ -74,8 +74,11 @@ class Verification:
         damaged: those that are damaged or unreadable, with the tensors that live in them.
         deviations: rules that the file breaks.
         tensors: how many tensors' bounds were checked.
-        bytes: bytes that were read and compared with a checksum.
+        writer: what wrote the file, as its manifest says; None if it has none (then there are no hashes).
+        hashed: how many tensors were compared with the hashes in the manifest.
+        bytes: bytes that were read and compared with a checksum or a hash.
         seconds: how long it took.
+        notes: what could not be compared, and why, one sentence each.
     """
 
     path: str
@@ -86,10 +89,13 @@ class Verification:
     tensors: int = 0
     bytes: int = 0
     seconds: float = 0.0
+    writer: str | None = None
+    hashed: int = 0
+    notes: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong. Records without a checksum are not wrong, only `unverified`."""
+        """Whether nothing is wrong. Records without a checksum or a hash are not wrong, only `unverified`."""
         return not self.damaged and not self.deviations
 
     @property
@@ -109,6 +115,9 @@ class Verification:
             "unverified": self.unverified,
             "deviations": [deviation.to_dict() for deviation in self.deviations],
             "tensors": self.tensors,
+            "writer": self.writer,
+            "hashed": self.hashed,
+            "notes": list(self.notes),
             "bytes": self.bytes,
             "seconds": self.seconds,
         }

@@ -1,7 +1,9 @@
-"""`dotpt.verify`: every record's checksum, and everything about a file that is not as torch writes it.
+"""`dotpt.verify`: every record's checksum, every tensor's hash, and all that is not as torch writes it.
 
 One pass over the file, which keeps going: a damaged record, a header that lies or a missing tail is a line of the
-outcome. Of a zip that cannot be opened by its directory, the records are found by their own headers.
+outcome. Of a zip that cannot be opened by its directory, the records are found by their own headers. A file that
+dotpt wrote has a hash for each tensor in its manifest: then the damaged tensors are known by name even if the pickle
+is damaged too, and if the checksums were left out or made to fit.
 """
 
 from __future__ import annotations
@@ -13,19 +15,24 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from dotpt.archive import collector
 from dotpt.archive.archive import Archive
 from dotpt.archive.opening import is_sharded, open_contents
+from dotpt.archive.promises import Promises
 from dotpt.archive.verification import DamagedRecord, RecordCheck, Verification, deviation_of
 from dotpt.container.record import Container, Record
 from dotpt.container.sniff import sniff
 from dotpt.container.zip import ZipContainer
 from dotpt.errors import ChecksumMismatch, DotptError, LimitExceeded, NotATorchFile, SourceError, UnsupportedError
 from dotpt.formats.contents import Contents, ReadOptions
+from dotpt.formats.manifest import Manifest, ranges_in, read_manifest
+from dotpt.formats.metadata import read_record
 from dotpt.formats.partial import read_partial
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.source import open_source
 from dotpt.source.base import Source
-from dotpt.tensors.checking import DAMAGED, UNREADABLE, check_records
+from dotpt.tensors.checking import DAMAGED, NO_CHECKSUM, OK, UNREADABLE, check_records
+from dotpt.tensors.refs import TensorRef
 
 Progress = Callable[[int, int], None]
 _RAISED = (NotATorchFile, SourceError, UnsupportedError, LimitExceeded)
@@ -39,9 +46,10 @@ def verify(
     allow_download: bool = False,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Verification:
-    """Compare every record with its checksum, and check every rule of the format.
+    """Compare every record with its checksum and every tensor with its hash, and check every rule of the format.
 
     The file is read once, in pieces; nothing of it is kept. What is wrong is listed, all of it, and not raised.
+    Files that `dotpt.save` wrote have the hashes, and damage is told by tensor; torch's have checksums by record.
 
     Args:
         source: a path, ``http(s)://`` or fsspec address, a folder of shards, bytes, or a binary file object.
@@ -101,6 +109,9 @@ def _verify_folder(folder: Path, options: ReadOptions, progress: Progress | None
         result.records += [RecordCheck(f"{file.name}/{r.name}", r.size, r.status) for r in part.records]
         result.damaged += [DamagedRecord(f"{file.name}/{r.name}", r.size, r.tensors) for r in part.damaged]
         result.deviations += [deviation for deviation in part.deviations if deviation not in result.deviations]
+        result.notes += [f"{file.name}: {note}" for note in part.notes]
+        result.writer = result.writer or part.writer
+        result.hashed += part.hashed
         result.bytes += part.bytes
     return result
 
@@ -116,18 +127,22 @@ class _Verifier:
 
     def run(self) -> Verification:
         """The outcome."""
-        contents = self._decode()
-        container = self._container(contents)
-        if container is not None:
-            records = self._records(container)
-            self._check(container, records, contents)
-        if contents is not None:
-            self._add_missing(contents)
+        with collector.paused():
+            archive = self._decode()
+            if archive is not None:
+                self._result.tensors = len(archive.tensors)
+            container = self._container(archive)
+            if container is not None:
+                self._check(container, self._records(container), archive)
+            if archive is not None:
+                if not isinstance(archive.contents.container, ZipContainer):
+                    self._add_missing(archive)
+                _untie(archive)
         return self._result
 
     # -- structure ----------------------------------------------------------------------------------------------------
 
-    def _decode(self) -> Contents | None:
+    def _decode(self) -> Archive | None:
         """The file, decoded: every pickle, every bound; or what is left of it."""
         result = self._result
         for verify_pickles in (True, False):  # a damaged pickle is read as it is, to name its tensors
@@ -142,17 +157,16 @@ class _Verifier:
                     continue
                 result.format = sniff(self._source).kind
                 partial = read_partial(self._source, result.format, error, self._options)
-                if partial is None or partial.contents is None:
-                    return None
-                result.tensors = len(Archive(partial.contents, self._options).tensors)
-                return partial.contents
+                return None if partial is None or partial.contents is None else self._view(partial.contents)
             result.format = contents.format
-            result.tensors = len(Archive(contents, self._options).tensors)
-            return contents
+            return self._view(contents)
         result.format = sniff(self._source).kind
         return None
 
-    def _container(self, contents: Contents | None) -> Container | None:
+    def _view(self, contents: Contents) -> Archive:
+        return Archive(contents, self._options)
+
+    def _container(self, archive: Archive | None) -> Container | None:
         """Where the records are: as the directory says, or as far as they can be found in a broken file."""
         if self._result.format in ("zip", "torchscript"):
             try:
@@ -162,7 +176,7 @@ class _Verifier:
                 raise
             except DotptError as error:
                 self._deviates(error)
-        return None if contents is None else contents.container
+        return None if archive is None else archive.contents.container
 
     def _records(self, container: Container) -> list[Record]:
         """All records of the file. One whose header is wrong is noted here and has no place."""
@@ -188,41 +202,77 @@ class _Verifier:
 
     # -- the outcome --------------------------------------------------------------------------------------------------
 
-    def _check(self, container: Container, records: list[Record], contents: Contents | None) -> None:
+    def _check(self, container: Container, records: list[Record], archive: Archive | None) -> None:
         placed = [r for r in records if r.offset >= 0 and r.offset + r.stored <= self._source.size]
-        checked = check_records(container, placed, progress=self._progress)
+        manifest = self._added(container)
+        promises = Promises(manifest, placed, (r.name for r in records)) if manifest is not None else None
+        hashed = promises.hashed if promises is not None else None
+        checked = check_records(container, placed, hashed=hashed, progress=self._progress)
         statuses = dict(zip(map(id, placed), checked.statuses, strict=True))
+        if promises is not None:
+            promises.compare(checked)
+            statuses = {id(r): _status(checked.statuses[n], r, n, promises) for n, r in enumerate(placed)}
         result = self._result
         result.bytes = checked.bytes
         result.records = [RecordCheck(r.name, r.size, statuses.get(id(r), UNREADABLE)) for r in records]
+        if promises is not None:
+            self._take_promises(promises, archive)
         bad = [record for record in result.records if record.status in (DAMAGED, UNREADABLE)]
         if bad:
-            living = self._living(contents)
-            result.damaged = [DamagedRecord(r.name, r.size, tuple(living.get(r.name, ()))) for r in bad]
+            living = self._living(archive)
+            for r in bad:
+                names = living.get(r.name, []) if promises is None else promises.damaged_in(r.name)
+                result.damaged.append(DamagedRecord(r.name, r.size, tuple(names)))
 
-    def _add_missing(self, contents: Contents) -> None:
+    def _added(self, container: Container) -> Manifest | None:
+        """The manifest, if it can be read. What dotpt has added to the file is checked here."""
+        for read in (read_record, read_manifest):
+            try:
+                found = read(container)
+            except (SourceError, LimitExceeded):
+                raise
+            except UnsupportedError as error:
+                self._result.notes.append(f"The tensors' hashes were not compared: {error.problem}")
+            except DotptError as error:
+                if not isinstance(error, ChecksumMismatch):  # a damaged record is found with all others
+                    self._deviates(error)
+            else:
+                if isinstance(found, Manifest):
+                    return found
+        return None
+
+    def _take_promises(self, promises: Promises, archive: Archive | None) -> None:
+        """Compare them with the pickle, as far as there is one."""
+        result = self._result
+        result.writer, result.hashed = promises.manifest.writer, promises.compared
+        if archive is not None:
+            tensors = ranges_in(archive.tree, self._options.limits, archive.contents.container)
+            promises.compare_pickle(tensors, all(r.status == OK for r in result.records if r.name == "data.pkl"))
+        result.deviations += promises.deviations
+
+    def _add_missing(self, archive: Archive) -> None:
         """Records that the pickle needs and that a broken file has no more."""
         known = {record.name for record in self._result.records}
-        for name, addresses in self._living(contents).items():
+        for name, addresses in self._living(archive).items():
             if name not in known:
                 size = self._sizes.get(name, 0)
                 self._result.records.append(RecordCheck(name, size, UNREADABLE))
                 self._result.damaged.append(DamagedRecord(name, size, tuple(addresses)))
 
-    def _living(self, contents: Contents | None) -> dict[str, list[str]]:
+    def _living(self, archive: Archive | None) -> dict[str, list[str]]:
         """Addresses of the tensors that live in each record."""
         living: dict[str, list[str]] = {}
         self._sizes: dict[str, int] = {}
-        if contents is None:
+        if archive is None:
             return living
-        container = contents.container
+        container = archive.contents.container
         names: dict[int, str] = {}
         if isinstance(container, ZipContainer):
             names = {index: name for name, index in container.positions.items()}
-        for address, ref in Archive(contents, self._options).tensors.items():
+        for address, ref in archive.tensors.items():
             for part in ref.strided_parts():
                 storage = part.storage
-                if storage is None or storage.container is None:
+                if storage is None or storage.container is not container:
                     continue
                 base = storage.view_of[0] if storage.view_of else storage
                 name = names.get(base.index) if base.index >= 0 else getattr(base.place, "name", None)
@@ -232,3 +282,19 @@ class _Verifier:
                     if address not in addresses[-1:]:
                         addresses.append(address)
         return living
+
+
+def _untie(archive: Archive) -> None:
+    """Part the tensors from the view that they belong to, so that both are freed at once, without the collector."""
+    for ref in archive.tensors.values():
+        ref.archive = None
+        for part in (ref.parts or {}).values():
+            if isinstance(part, TensorRef):
+                part.archive = None
+
+
+def _status(status: str, record: Record, number: int, promises: Promises) -> str:
+    """What became of a record, by its checksum and by the hashes of its tensors."""
+    if status != UNREADABLE and record.name in promises.wrong:
+        return DAMAGED
+    return OK if status == NO_CHECKSUM and promises.is_sound(number) else status

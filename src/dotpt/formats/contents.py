@@ -21,6 +21,7 @@ class ReadOptions:
         errors: how undecodable ones are treated.
         verify: whether the checksums of the pickles are compared too.
         nested: how deep this file is embedded in others.
+        byteorder: of zip files that do not say theirs: ``little`` or ``big``.
     """
 
     limits: Limits = DEFAULT_LIMITS
@@ -28,6 +29,7 @@ class ReadOptions:
     errors: str = "strict"
     verify: bool = True
     nested: int = 0
+    byteorder: str = "little"
 
 
 @dataclass(slots=True)

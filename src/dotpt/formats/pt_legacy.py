@@ -39,7 +39,9 @@ def read(source: Source, options: ReadOptions, start: int = 0, *, partial: bool 
             path=source.name,
             offset=stream.position,
         )
+    begin = stream.position
     tree = stream.next("object")
+    place = (begin, stream.position)
     keys = stream.next("storage keys")
     if type(keys) is not list or any(type(key) not in (str, bytes) for key in keys):
         raise LegacyError("The list of storage keys is not one.", path=source.name, offset=stream.position)
@@ -61,7 +63,7 @@ def read(source: Source, options: ReadOptions, start: int = 0, *, partial: bool 
     for key, storage in roots.items():
         storage.container, storage.place = container, container.record(key)
         storage.swap = sys.byteorder != "little"
-    facts = {"byteorder": "little", "protocol": PROTOCOL, "start": start, "end": container.end}
+    facts = {"byteorder": "little", "protocol": PROTOCOL, "start": start, "end": container.end, "object": place}
     if isinstance(system, dict):
         facts["system"] = {str(key): value for key, value in system.items() if type(value) in (int, bool, str)}
     contents = Contents("legacy", tree, container, context.storages, stream.globals, facts, decoded=stream.decoded)

@@ -38,9 +38,9 @@ def read(container: ZipContainer, options: ReadOptions) -> Contents:
         NotATorchFile: a zip of another kind (the message says which).
         ContainerError, PickleError, TensorError, LimitExceeded: what each says.
     """
-    _refuse_other_kinds(container)
+    refuse_other_kinds(container)
     container.check_methods()
-    facts = _facts(container)
+    facts = _facts(container, options.byteorder)
     if "constants.pkl" in container:
         from dotpt.formats import torchscript
 
@@ -94,7 +94,7 @@ def attach_storages(container: ZipContainer, storages: dict[str, StorageRef], pr
             storage.swap = True
 
 
-def _facts(container: ZipContainer) -> dict[str, Any]:
+def _facts(container: ZipContainer, byteorder: str) -> dict[str, Any]:
     facts: dict[str, Any] = {"root": container.root}
     positions, sizes = container.positions, container.sizes
     for name in _TEXT_RECORDS:
@@ -116,7 +116,7 @@ def _facts(container: ZipContainer) -> dict[str, Any]:
             hint="a newer dotpt may read it: pip install -U dotpt",
         )
     facts["byteorder_recorded"] = "byteorder" in facts
-    facts.setdefault("byteorder", "little")
+    facts.setdefault("byteorder", byteorder)
     if facts["byteorder"] not in ("little", "big"):
         raise ContainerError(
             f"The byte order is {facts['byteorder']!r}.", path=container.source.name, record="byteorder"
@@ -124,7 +124,8 @@ def _facts(container: ZipContainer) -> dict[str, Any]:
     return facts
 
 
-def _refuse_other_kinds(container: ZipContainer) -> None:
+def refuse_other_kinds(container: ZipContainer) -> None:
+    """Raise unless the archive is one of torch.save or torch.jit.save, as far as its records' names tell."""
     facts: dict[str, Any] = {"path": container.source.name}
     if "archive_format" in container or any(n.startswith("models/") and n.endswith(".json") for n in container.names):
         raise UnsupportedError(

@@ -23,12 +23,13 @@ _SCALARS = (
 
 
 class EmptyArray:
-    """An array between its two steps: made empty, then given its state. `array` is set by BUILD."""
+    """An array between its two steps: made empty, then given its state. BUILD sets the array, and how it was typed."""
 
-    __slots__ = ("array",)
+    __slots__ = ("array", "dtype")
 
     def __init__(self) -> None:
         self.array: Any = None
+        self.dtype: NumpyDType | None = None
 
 
 def entries() -> Iterator[tuple[str, str, Any]]:
@@ -82,6 +83,8 @@ def _dtype(vocabulary: Vocabulary, args: Args) -> NumpyDType:
             raise bad("numpy.dtype")
     elif type(code) is bytes:
         code = code.decode("ascii")
+    elif type(code) is InertGlobal:  # numpy.record, or a package's own class of records
+        return NumpyDType(np.dtype("V"), scalar=code)
     if type(code) is not str or not (_DTYPE.fullmatch(code) or code in _SCALARS):
         if type(code) is str and code in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
             from dotpt.tensors.dtypes import DTYPES
@@ -158,7 +161,7 @@ def _reconstruct(vocabulary: Vocabulary, args: Args) -> Any:
     if type(cls) is Known and cls.qualified == "numpy.ndarray":
         return EmptyArray()
     if type(cls) in (InertGlobal, InertObject):  # np.matrix, np.recarray, a package's own subclass
-        return InertObject(cls, "new")
+        return InertObject(cls, "array")
     raise bad("numpy._reconstruct")
 
 
@@ -172,7 +175,7 @@ def _set_array(vocabulary: Vocabulary, target: EmptyArray, state: Any) -> bool:
     array = _array(vocabulary, content, _plain_dtype(dtype), shape, "F" if fortran else "C")
     if not array.dtype.isnative and array.dtype.names is None:  # numpy turns it round as it unpickles
         array = array.astype(array.dtype.newbyteorder("="))
-    target.array = array
+    target.array, target.dtype = array, dtype
     return True
 
 
@@ -182,6 +185,7 @@ def _frombuffer(vocabulary: Vocabulary, args: Args) -> Any:
         raise bad("numpy._frombuffer")
     filled = EmptyArray()
     filled.array = _array(vocabulary, args[0], _plain_dtype(args[1]), args[2], args[3])
+    filled.dtype = args[1]
     return filled
 
 
@@ -204,7 +208,8 @@ def _array(vocabulary: Vocabulary, content: Any, dtype: Any, shape: Any, order: 
         array = np.empty(count, dtype=object)
         for at, item in enumerate(content):
             array[at] = item
-        return array.reshape(shape, order=order)  # type: ignore[call-overload]
+        rows = array.reshape(shape)  # numpy writes objects row by row, whatever the order in memory
+        return np.asfortranarray(rows) if order == "F" else rows
     if type(content) is str:  # Python 2, read as latin1
         try:
             content = content.encode("latin1")

@@ -11,8 +11,8 @@ from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from dotpt.errors import PickleError
-from dotpt.pickling.keys import KeyGuard
-from dotpt.pickling.values import InertGlobal, InertObject
+from dotpt.pickling.keys import KeyGuard, is_numpy_scalar
+from dotpt.pickling.values import InertGlobal, InertObject, PosixFile, WindowsFile
 from dotpt.pickling.vocabulary import Known, StateSetter, Vocabulary, bad
 
 Args = tuple[Any, ...]
@@ -34,13 +34,15 @@ def entries() -> Iterator[tuple[str, str, Any]]:
     yield "collections", "defaultdict", Known("collections.defaultdict", _defaultdict, defaultdict)
     yield "_codecs", "encode", Known("_codecs.encode", _encode)
     yield "copyreg copy_reg", "_reconstructor", Known("copyreg._reconstructor", _reconstructor)
-    for name in ("PosixPath", "PurePosixPath", "Path", "PurePath"):
-        yield "pathlib pathlib._local", name, Known(f"pathlib.{name}", _path(PurePosixPath), PurePosixPath)
-    for name in ("WindowsPath", "PureWindowsPath"):
-        yield "pathlib pathlib._local", name, Known(f"pathlib.{name}", _path(PureWindowsPath), PureWindowsPath)
+    for name, kind, leaf in (
+        ("PosixPath", PosixFile, PurePosixPath), ("PurePosixPath", PurePosixPath, PurePosixPath),
+        ("Path", PosixFile, PurePosixPath), ("PurePath", PurePosixPath, PurePosixPath),
+        ("WindowsPath", WindowsFile, PureWindowsPath), ("PureWindowsPath", PureWindowsPath, PureWindowsPath),
+    ):  # fmt: skip
+        yield "pathlib pathlib._local", name, Known(f"pathlib.{name}", _path(kind), leaf)
     yield "argparse", "Namespace", Known("argparse.Namespace", _namespace, Namespace)
-    for kind in (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone):
-        yield "datetime _pydatetime", kind.__name__, Known(f"datetime.{kind.__name__}", _datetime(kind), kind)
+    for moment in (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone):
+        yield "datetime _pydatetime", moment.__name__, Known(f"datetime.{moment.__name__}", _datetime(moment), moment)
 
 
 _LEAVES: dict[str, type] = {
@@ -100,18 +102,17 @@ def _complex(vocabulary: Vocabulary, args: Args) -> complex:
     return complex(*args)
 
 
-def _indices(args: Args, least: int, name: str, allowed: tuple[type, ...]) -> Args:
-    if not least <= len(args) <= 3 or any(type(arg) not in allowed for arg in args):
-        raise bad(name)
-    return args
-
-
 def _range(vocabulary: Vocabulary, args: Args) -> range:
-    return range(*_indices(args, 1, "range", (int,)))
+    if not 1 <= len(args) <= 3 or any(type(arg) is not int for arg in args):
+        raise bad("range")
+    return range(*args)
 
 
 def _slice(vocabulary: Vocabulary, args: Args) -> slice:
-    return slice(*_indices(args, 1, "slice", (int, float, str, type(None))))
+    odd = [arg for arg in args if type(arg) not in (int, float, str, type(None), InertGlobal, InertObject)]
+    if not 1 <= len(args) <= 3 or any(not is_numpy_scalar(type(arg)) for arg in odd):
+        raise bad("slice")
+    return slice(*args)
 
 
 def _list(vocabulary: Vocabulary, args: Args) -> list[Any]:
@@ -170,7 +171,7 @@ def _defaultdict(vocabulary: Vocabulary, args: Args) -> Any:
 
 def _scalar(kind: type) -> Any:
     def build(vocabulary: Vocabulary, args: Args) -> Any:
-        if kind is object or len(args) > 1 or any(type(arg) not in (int, float, bool, str) for arg in args):
+        if len(args) > (kind is not object) or any(type(arg) not in (int, float, bool, str) for arg in args):
             raise bad(kind.__name__)
         if kind is not str and args and type(args[0]) is str:  # int("9" * 10**6) takes a while
             raise bad(kind.__name__)
@@ -185,7 +186,8 @@ def _reconstructor(vocabulary: Vocabulary, args: Args) -> Any:
         raise bad("copyreg._reconstructor")
     cls, base, content = args
     if type(cls) in (InertGlobal, InertObject):
-        inert = InertObject(cls, "new")
+        inert = InertObject(cls, "reconstruct")
+        inert.base = base
         if type(base) is Known and base.leaf is dict and isinstance(content, dict):
             inert.pairs.extend(content.items())
         elif type(base) is Known and base.leaf is list and type(content) is list:

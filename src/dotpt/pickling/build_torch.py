@@ -143,8 +143,10 @@ def _parameter(vocabulary: Vocabulary, args: Args) -> Any:
     """(data, requires_grad, hooks[, state])."""
     if not 3 <= len(args) <= 4 or type(args[1]) is not bool:
         raise bad("torch._utils._rebuild_parameter")
-    if type(args[0]) is InertObject:  # a parameter around a tensor subclass
-        return args[0]
+    if type(args[0]) is InertObject and args[0].how != "parameter":  # a parameter around a tensor subclass
+        inert = InertObject(args[0], "parameter", (), {"requires_grad": args[1]})
+        inert.states.extend(args[3:])
+        return inert
     ref = _derived(args[0], "torch._utils._rebuild_parameter")
     ref.flavor = "parameter"
     ref.look(requires_grad=args[1])
@@ -181,7 +183,7 @@ def _from_type(vocabulary: Vocabulary, args: Args) -> Any:
 
 
 def _subclass(base: Any, cls: Any, state: Any) -> InertObject:
-    inert = InertObject(cls, "new", (base,))
+    inert = InertObject(cls, "subclass", (base,))
     inert.states.append(state)
     return inert
 
@@ -191,7 +193,7 @@ def _wrapper(vocabulary: Vocabulary, args: Args) -> InertObject:
     if len(args) != 8:
         raise bad("torch._utils._rebuild_wrapper_subclass")
     names = ("dtype", "shape", "strides", "offset", "layout", "device", "requires_grad")
-    return InertObject(args[0], "new", (), dict(zip(names, args[1:], strict=True)))
+    return InertObject(args[0], "wrapper", (), dict(zip(names, args[1:], strict=True)))
 
 
 def _meta(vocabulary: Vocabulary, args: Args) -> TensorRef:

@@ -48,6 +48,8 @@ class Context:
             known = self.storages[key] = StorageRef(key, kind.dtype, location, nbytes, kind.untyped)
         elif known.nbytes != nbytes:
             raise TensorError("The pickle gives one storage two sizes.", key=key, found=nbytes, expected=known.nbytes)
+        elif not nbytes and known.dtype is not kind.dtype:  # no memory, which can be of two types
+            return StorageRef(key, kind.dtype, location, 0, kind.untyped)
         return known
 
     def persistent(self, pid: Any) -> Any:
@@ -90,7 +92,7 @@ class Context:
     def _persistent_module(self, cls: Any, source_file: Any, source: Any) -> Any:
         """Torch below 1.6 wrote the source text of each module class beside it. It is text to us."""
         if type(source) is str:
-            self.module_sources[str(cls)] = source
+            self.module_sources[getattr(cls, "qualified", str(cls))] = source
         return cls
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
-from dotpt.errors import UnsafeGlobal, readable
+from dotpt.errors import UnsafeGlobal, UnsafeScript, readable
 from dotpt.pickling.values import GlobalName
 
 # First match decides: (beginnings of module.name, what it is, whether calling it can do harm by itself).
@@ -146,6 +147,8 @@ _KINDS: tuple[tuple[str, str, bool], ...] = (
         True,
     ),
 )
+_BLOCKED = ("sys", "os", "posix", "nt")
+_FEW = 6  # names that a person will read in a list
 _PREFIXES = tuple((tuple(names.split()), words, harmful) for names, words, harmful in _KINDS)
 
 
@@ -165,13 +168,45 @@ def explain(name: GlobalName) -> tuple[str, bool]:
     return f"a class or function of the package {readable(name.module.partition('.')[0])}", False
 
 
+def suggested_trust(names: Sequence[GlobalName]) -> str:
+    """What to pass as ``trust=`` for these names: the names, or of many the packages they are from.
+
+    Never `getattr`, which reaches everything: where a file names a class within a class by it, that is no reason.
+
+    Example:
+        >>> suggested_trust([GlobalName("my_pkg.nets", "Net", False, 0)])
+        '["my_pkg.nets.Net"]'
+    """
+    names = [name for name in names if name.name != "getattr"]
+    if not names:
+        return '"all"'
+    chosen = [f"{readable(name.module)}.{readable(name.name)}" for name in names]
+    if len(chosen) > _FEW:
+        alone = [text for text, name in zip(chosen, names, strict=True) if explain(name)[1] or not _package(name)]
+        chosen = list(dict.fromkeys([_package(name) for name in names if _package(name) and not explain(name)[1]]))
+        chosen += alone
+    shown = ", ".join(f'"{text[:100]}"' for text in chosen[:12])
+    return f"[{shown}{', ...' if len(chosen) > 12 else ''}]"
+
+
+def _package(name: GlobalName) -> str:
+    """A glob over the package of a name: one level of it, of torch two. Of scripts and of Python itself none."""
+    parts = name.module.split(".")
+    if parts[0] in ("__main__", "builtins", "__builtin__") or len(parts) == 1:
+        return ""
+    return readable(".".join(parts[: 2 if parts[0] == "torch" else 1])) + ".*"
+
+
 def unsafe_globals(unknown: Sequence[GlobalName], path: str, kind: str) -> UnsafeGlobal:
     """The error that lists every unknown name, what it is, and what to do."""
     shown = [f"{readable(str(name))[:100]} ({explain(name)[0]})" for name in unknown[:20]]
     more = f", and {len(unknown) - 20:,} more" if len(unknown) > 20 else ""
     harmful = any(explain(name)[1] for name in unknown)
     if harmful:
-        hint = "do not load this file with torch; `dotpt inspect` shows what is in it without running it"
+        hint = (
+            "do not load this file with torch; `dotpt inspect` shows what is in it without running it. Only if you "
+            f"know why its author needs them: dotpt.load(..., trust={suggested_trust(unknown)})"
+        )
     elif kind == "torchscript":
         hint = (
             'dotpt.load(..., unknown="inert"), or dotpt.open(...).tensors, reads its tensors without its code; '
@@ -179,15 +214,31 @@ def unsafe_globals(unknown: Sequence[GlobalName], path: str, kind: str) -> Unsaf
         )
     else:
         hint = (
-            'dotpt.load(..., unknown="inert") gives the same tensors with inert records in place of these classes; '
-            "dotpt.open(...).tensors lists them"
+            f"dotpt.load(..., trust={suggested_trust(unknown)}) imports and builds them, if you trust the file's "
+            'author; unknown="inert" gives the same tensors with inert records in their place'
         )
     count = f"{len(unknown):,} classes or functions" if len(unknown) > 1 else "a class or function"
-    error = UnsafeGlobal(
+    error = (UnsafeScript if kind == "torchscript" else UnsafeGlobal)(
         f"The file names {count} outside the known harmless ones, so it was not loaded: {', '.join(shown)}{more}.",
         path=path,
         offset=unknown[0].offset,
-        hint=hint,
+        hint=hint + (_in_torchs_words(unknown, kind) if "torch" in sys.modules else ""),
     )
     error.globals = tuple(unknown)
     return error
+
+
+def _in_torchs_words(unknown: Sequence[GlobalName], kind: str) -> str:
+    """What torch.load would say: programs look for its phrases, people search for them, and its advice works here."""
+    if kind == "torchscript":
+        return ". (torch: Cannot use ``weights_only=True`` with TorchScript archives passed to ``torch.load``.)"
+    module = unknown[0].module
+    full = readable(str(unknown[0]))[:200]
+    if module in _BLOCKED:
+        said = f"Trying to load unsupported GLOBAL {full} whose module {module} is blocked"
+        return f". (torch: Weights only load failed. {said}.)"
+    name = full.partition(".")[2] if module in ("builtins", "__builtin__") else full
+    return (
+        f". (torch: Weights only load failed. Unsupported global: GLOBAL {name} was not an allowed global by default; "
+        f"use `torch.serialization.add_safe_globals([{name}])` or `torch.serialization.safe_globals` to allowlist it.)"
+    )

@@ -78,7 +78,7 @@ class KeyGuard:
                 kind not in _SPREAD
                 and kind not in _COUNTED
                 and not isinstance(key, PurePath)
-                and not _numpy_scalar(kind)
+                and not is_numpy_scalar(kind)
             ):
                 raise PickleError(f"A {kind.__name__} is used as a dictionary key or set member; it cannot be hashed.")
             if kind not in _SPREAD:
@@ -103,7 +103,7 @@ class KeyGuard:
                 for part in item:
                     if type(part) in _NESTED:
                         deeper.append(part)
-                    elif type(part) not in _SPREAD and type(part) not in _COUNTED and not _numpy_scalar(type(part)):
+                    elif type(part) not in _SPREAD and type(part) not in _COUNTED and not is_numpy_scalar(type(part)):
                         raise PickleError(f"A {type(part).__name__} lies in a dictionary key; it cannot be hashed.")
             seen += len(deeper)
             if seen > 1 << 12:  # one tuple, met over and over: hashing visits every path
@@ -128,7 +128,8 @@ class KeyGuard:
             raise LimitExceeded("colliding_keys", max(count, allowed + 1), allowed)
 
 
-def _numpy_scalar(kind: type) -> bool:
+def is_numpy_scalar(kind: type) -> bool:
+    """Whether it is a class of numpy's numbers and texts, which can be hashed."""
     return (
         kind.__module__ == "numpy"
         and hasattr(kind, "dtype")

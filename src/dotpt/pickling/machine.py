@@ -104,6 +104,7 @@ class Machine:
         self.at = start
         self.end = len(self.data)
         self.framed = False
+        self.protocol = 0
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.marked = 0  # items below the topmost mark
@@ -296,8 +297,11 @@ class Machine:
         key = module.decode("utf-8"), name.decode("utf-8")
         if key not in self._resolved:
             self.charge(600 + 2 * len(module) + 2 * len(name))
-            value = self.vocabulary.look_up(*key)
-            self.globals[key] = GlobalName(*key, known=not isinstance(value, InertGlobal), offset=self.opcode_at)
+            value, python2 = self.vocabulary.look_up(*key), self.protocol < 3
+            known = not isinstance(value, InertGlobal)
+            if not known:
+                value = InertGlobal(*key, python2)
+            self.globals[key] = GlobalName(*key, known, self.opcode_at, python2)
             self._resolved[key] = value
         self.stack.append(self._resolved[key])
 
@@ -355,6 +359,14 @@ class Machine:
             target.items.extend(items)
         else:
             raise self.broken(f"The pickle appends to a {type(target).__name__}, which is not a list.")
+
+    def drop(self, value: Any) -> None:
+        """POP. A function called for what it does to the object below is a pickle's own way to set a state."""
+        if type(value) is InertObject and value.how == "call" and len(value.args) == 2 and self.stack:
+            target, state = value.args
+            if type(target) is InertObject and self.stack[-1] is target:
+                self.charge(120)
+                target.states.append(InertObject(value.callee, "set", (state,)))
 
     def build(self, target: Any, state: Any) -> None:
         """BUILD: state set on an object that was just made."""

@@ -350,7 +350,7 @@ def _frozenset(machine: Machine) -> None:
 @opcode(b"0")
 def _pop(machine: Machine) -> None:
     if machine.stack:
-        machine.stack.pop()
+        machine.drop(machine.stack.pop())
     else:
         machine.pop_mark()
 
@@ -460,7 +460,7 @@ def _inst(machine: Machine) -> None:
     name = machine.line()
     args = tuple(machine.pop_mark())
     machine.named(module, name)
-    machine.stack.append(machine.call(machine.pop(), args, "new"))
+    machine.stack.append(machine.call(machine.pop(), args, "inst"))
 
 
 @opcode(b"o")
@@ -468,7 +468,7 @@ def _obj(machine: Machine) -> None:
     items = machine.pop_mark()
     if not items:
         raise machine.broken("A call has nothing to call.")
-    machine.stack.append(machine.call(items[0], tuple(items[1:]), "new"))
+    machine.stack.append(machine.call(items[0], tuple(items[1:]), "inst"))
 
 
 @opcode(b"b")
@@ -495,6 +495,7 @@ def _proto(machine: Machine) -> None:
     version = machine.byte()
     if version > _HIGHEST_PROTOCOL:
         raise machine.broken(f"The pickle is of protocol {version}; {_HIGHEST_PROTOCOL} is the highest known.")
+    machine.protocol = version
 
 
 @opcode(b"\x95")

@@ -9,12 +9,21 @@ from __future__ import annotations
 from argparse import Namespace
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from dotpt.errors import LimitExceeded
 from dotpt.limits import DEFAULT_LIMITS
 from dotpt.pickling.build_numpy import EmptyArray, numpy_type
-from dotpt.pickling.values import GeneratorState, InertGlobal, InertObject, NumpyDType, ReturnType
+from dotpt.pickling.values import (
+    GeneratorState,
+    InertGlobal,
+    InertObject,
+    NumpyDType,
+    PosixFile,
+    ReturnType,
+    WindowsFile,
+)
 from dotpt.pickling.vocabulary import Known
 from dotpt.tensors.refs import TensorRef
 
@@ -22,8 +31,8 @@ Leaf = Callable[[Any], Any]
 
 ATOMS = frozenset((str, int, float, bool, type(None), bytes, complex))
 _SKIPPED = ATOMS | {TensorRef}
-_DICTS = frozenset((dict, OrderedDict, Counter, defaultdict))
-_CONTAINERS = _DICTS | {list, tuple, set, frozenset, slice, InertObject, Namespace, ReturnType, GeneratorState}
+DICTS = frozenset((dict, OrderedDict, Counter, defaultdict))
+_CONTAINERS = DICTS | {list, tuple, set, frozenset, slice, InertObject, Namespace, ReturnType, GeneratorState}
 _REBUILT = frozenset((tuple, frozenset, slice))  # cannot be changed in place
 
 
@@ -38,17 +47,20 @@ class _Step:
         self.finish = finish
 
 
-def _same(value: Any) -> Any:
+def keep(value: Any) -> Any:
+    """The ``finish`` of a walk that leaves every record what it is."""
     return value
 
 
-def transform(tree: Any, leaf: Leaf, nesting: int, finish: Leaf = _same) -> Any:
+def transform(tree: Any, leaf: Leaf, nesting: int, finish: Leaf | None = None) -> Any:
     """``tree`` with every leaf that is no plain Python scalar replaced by ``leaf(value)``, in place where it can be.
 
     Sharing and cycles are kept. Containers of more than ``nesting`` levels raise `LimitExceeded`. The small
-    records of torch (`ReturnType`, `GeneratorState`) are passed to ``finish`` when their parts have been replaced.
+    records of torch (`ReturnType`, `GeneratorState`) and arrays of objects are passed to ``finish`` (default:
+    `settle`) when their parts have been replaced.
     """
-    if not _is_container(tree):
+    finish = finish or settle
+    if not is_container(tree):
         return tree if type(tree) in ATOMS else leaf(tree)
     done: dict[int, tuple[Any, Any]] = {}  # id -> (original, kept alive so that ids stay unique; result)
     open_: dict[int, Any] = {}
@@ -61,7 +73,7 @@ def transform(tree: Any, leaf: Leaf, nesting: int, finish: Leaf = _same) -> Any:
             return leaf(value)
         if kind in ATOMS:
             return value
-        if not _is_container(value):
+        if not is_container(value):
             return leaf(value)
         found = done.get(id(value))
         if found is not None:
@@ -82,24 +94,26 @@ def transform(tree: Any, leaf: Leaf, nesting: int, finish: Leaf = _same) -> Any:
             raise LimitExceeded("nesting", step.depth, nesting)
         open_[id(container)] = container
         steps.append(_Step(container, step.depth, finish=True))
-        for child in _children(container):
-            if type(child) not in _SKIPPED and _is_container(child):
+        for child in children(container):
+            if type(child) not in _SKIPPED and is_container(child):
                 steps.append(_Step(child, step.depth + 1))
     # A cycle through a tuple: what pointed at the unfinished tuple points at the finished one now.
     for container in unfinished:
         if type(container) not in _REBUILT:
-            _replaced(container, lambda value: done[id(value)][1] if id(value) in done else value, _same, _same)
+            _replaced(container, lambda value: done[id(value)][1] if id(value) in done else value, keep, keep)
     return done[id(tree)][1]
 
 
-def _is_container(value: Any) -> bool:
+def is_container(value: Any) -> bool:
+    """Whether it holds values that a walk visits."""
     kind = type(value)
     return kind in _CONTAINERS or (kind is EmptyArray and value.array is not None and value.array.dtype.hasobject)
 
 
-def _children(container: Any) -> Iterator[Any]:
+def children(container: Any) -> Iterator[Any]:
+    """What lies directly in a container: keys, values, attributes, and every part of an inert record."""
     kind = type(container)
-    if kind in _DICTS:
+    if kind in DICTS:
         yield from container.values()
         for key in container:
             if type(key) is not str:
@@ -129,7 +143,7 @@ def _children(container: Any) -> Iterator[Any]:
 
 def _replaced(container: Any, result: Leaf, finish: Leaf, leaf: Leaf) -> Any:
     kind = type(container)
-    if kind in _DICTS:
+    if kind in DICTS:
         _replace_items(container, result, leaf)
         if kind is not dict and getattr(container, "__dict__", None):
             result(container.__dict__)
@@ -155,10 +169,10 @@ def _replaced(container: Any, result: Leaf, finish: Leaf, leaf: Leaf) -> Any:
         container.state = result(container.state)
         return finish(container)
     elif kind is EmptyArray:
-        flat = container.array.reshape(-1)
+        flat = container.array.ravel(order="K")  # reshape would copy an array in Fortran's order
         for at, value in enumerate(flat):
             flat[at] = result(value)
-        return container.array
+        return finish(container)
     return container
 
 
@@ -189,6 +203,10 @@ def settle(value: Any) -> Any:
         return value.array
     if kind is NumpyDType:
         return value.value
+    if kind is PosixFile:
+        return PurePosixPath(value)
+    if kind is WindowsFile:
+        return PureWindowsPath(value)
     if kind is Known:
         if value.leaf is None:
             return numpy_type(value.qualified) or InertGlobal(*value.qualified.rsplit(".", 1))
@@ -234,7 +252,7 @@ def _attributes(attributes: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
     """
     module = "_modules" in attributes and ("_parameters" in attributes or "_buffers" in attributes)
     for key, child in attributes.items():
-        if module and key in ("_parameters", "_buffers", "_modules") and type(child) in _DICTS:
+        if module and key in ("_parameters", "_buffers", "_modules") and type(child) in DICTS:
             yield from child.items()
         else:
             yield key, child
@@ -251,14 +269,15 @@ def spelled(key: Any) -> str:
 def named_children(value: Any) -> Iterator[tuple[Any, Any]]:
     """(key, child) of everything that lies directly in ``value``; the keys are the parts of addresses."""
     kind = type(value)
-    if kind in _DICTS:
+    if kind in DICTS:
         yield from value.items()
     elif kind in (list, tuple) or kind in (set, frozenset):
         yield from enumerate(value)
     elif kind is InertObject:
         attributes = value.attributes
-        yield from ((f"args.{at}", child) for at, child in enumerate(value.args))
-        yield from (value.kwargs or {}).items()
+        made = value.callee if value.how == "parameter" else value
+        yield from ((f"args.{at}", child) for at, child in enumerate(made.args))
+        yield from (made.kwargs or {}).items()
         if attributes:
             yield from _attributes(attributes)
         else:
@@ -272,9 +291,11 @@ def named_children(value: Any) -> Iterator[tuple[Any, Any]]:
     elif kind is GeneratorState:
         yield "state", value.state
     elif _holds_objects(value):
-        yield from enumerate(value.flat)
+        yield from enumerate(value.array.flat if kind is EmptyArray else value.flat)
 
 
 def _holds_objects(value: Any) -> bool:
     """Whether it is a numpy array of Python objects."""
+    if type(value) is EmptyArray:
+        value = value.array
     return getattr(getattr(value, "dtype", None), "hasobject", False) and hasattr(value, "flat")

@@ -7,6 +7,7 @@ they keep what the file says and can do nothing, so that a stranger's object can
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 from dotpt.tensors.dtypes import DType
@@ -70,10 +71,28 @@ class ReturnType:
 
 @dataclass(slots=True)
 class NumpyDType:
-    """A numpy dtype, which pickles build in two steps. `depth` counts the structured ones within it."""
+    """A numpy dtype, which pickles build in two steps.
+
+    Attributes:
+        depth: how many structured ones lie within it.
+        scalar: the class of its scalars, if that is one that dotpt does not know (``numpy.record``).
+    """
 
     value: Any
     depth: int = 0
+    scalar: Any = None
+
+
+class PosixFile(PurePosixPath):
+    """A `pathlib.PosixPath`, which is a pure path to whoever does not trust the file to reach the disk."""
+
+    __slots__ = ()
+
+
+class WindowsFile(PureWindowsPath):
+    """A `pathlib.WindowsPath`, likewise."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +103,14 @@ class GlobalName:
         module, name: as written in the stream (Python 2's module names are not translated here).
         known: whether it is in dotpt's table of harmless names.
         offset: byte offset in the stream at which it is first named.
+        python2: whether the stream is of a protocol (0 to 2) that has Python 2's names for Python's own modules.
     """
 
     module: str
     name: str
     known: bool
     offset: int
+    python2: bool = False
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"
@@ -103,11 +124,12 @@ class InertGlobal:
         <my_package.models.Net>
     """
 
-    __slots__ = ("module", "name")
+    __slots__ = ("module", "name", "python2")
 
-    def __init__(self, module: str, name: str) -> None:
+    def __init__(self, module: str, name: str, python2: bool = False) -> None:
         self.module = module
         self.name = name
+        self.python2 = python2  # as `GlobalName` has it
 
     @property
     def qualified(self) -> str:
@@ -125,21 +147,28 @@ class InertObject:
 
     Attributes:
         callee: what would have been called, an `InertGlobal` or another inert object.
-        how: ``call`` (a function or class was to be called), ``new`` (an instance was to be made).
+        how: what was to happen:
+            ``call`` a function or class was to be called; ``new`` an instance was to be made;
+            ``inst`` the one or the other, as Python 2 wrote it; ``reconstruct`` an instance made by its builtin `base`;
+            ``array`` an empty array of a subclass of numpy's; ``set`` (among `states`) a function was to set the state;
+            ``subclass`` the tensor in `args` seen as a subclass; ``wrapper`` a tensor subclass without data of its own;
+            ``parameter`` a `torch.nn.Parameter` around the tensor subclass that is the `callee`.
         args, kwargs: the arguments as written.
+        base: the builtin class of ``reconstruct``.
         state: the last state that was to be set on the instance (usually its ``__dict__``), or None.
         states: all of them.
         items: what was to be appended to it (a list subclass).
         pairs: what was to be set in it (a dict subclass).
     """
 
-    __slots__ = ("args", "callee", "how", "items", "kwargs", "pairs", "states")
+    __slots__ = ("args", "base", "callee", "how", "items", "kwargs", "pairs", "states")
 
     def __init__(self, callee: Any, how: str, args: Any = (), kwargs: Any = None) -> None:
         self.callee = callee
         self.how = how
         self.args = args
         self.kwargs = kwargs
+        self.base: Any = None
         self.states: list[Any] = []
         self.items: list[Any] = []
         self.pairs: list[tuple[Any, Any]] = []
@@ -147,7 +176,8 @@ class InertObject:
     @property
     def state(self) -> Any:
         """The last state that was to be set, or None."""
-        return self.states[-1] if self.states else None
+        state = self.states[-1] if self.states else None
+        return state.args[0] if type(state) is InertObject and state.how == "set" else state
 
     @property
     def type_name(self) -> str:
@@ -168,8 +198,9 @@ class InertObject:
             for part in state:
                 if isinstance(part, dict):
                     merged.update(part)
-            return merged
-        return state if isinstance(state, dict) else {}
+            state = merged
+        own = state if isinstance(state, dict) else {}
+        return {**self.callee.attributes, **own} if self.how == "parameter" else own
 
     def __repr__(self) -> str:
         from dotpt.errors import readable

@@ -76,6 +76,16 @@ def known_names() -> frozenset[tuple[str, str]]:
     return frozenset(_table())
 
 
+def table_entry(module: str, name: str) -> Any:
+    """What the table has under a name; None if it is not there."""
+    return _table().get((module, name))
+
+
+def names_of(known: Known) -> tuple[tuple[str, str], ...]:
+    """Every (module, name) under which a callable stands in the table."""
+    return tuple(name for name, entry in _table().items() if entry is known)
+
+
 _cache: dict[str, Any] = {}
 
 

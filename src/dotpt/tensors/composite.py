@@ -44,7 +44,7 @@ def _check_coo(ref: TensorRef, indices: Array, values: Array) -> None:
     if dims + values.ndim - 1 != len(ref.shape) or tuple(values.shape[1:]) != ref.shape[dims:]:
         raise _wrong(ref, "its values do not fit its shape", values.shape, ref.shape)
     if indices.size and (indices.min() < 0 or bool((indices.max(axis=1) >= np.array(ref.shape[:dims])).any())):
-        raise _wrong(ref, "an index points outside its shape", expected=ref.shape)
+        raise _wrong(ref, "an index lies outside its shape (the size is inconsistent with indices)", expected=ref.shape)
 
 
 def _check_compressed(ref: TensorRef, parts: Mapping[str, Array]) -> None:
@@ -70,8 +70,11 @@ def _check_compressed(ref: TensorRef, parts: Mapping[str, Array]) -> None:
         raise _wrong(ref, "its parts do not fit together", pointers.shape, (compressed + 1,))
     if plain.size and (plain.min() < 0 or plain.max() >= other):
         raise _wrong(ref, "an index points outside its shape", expected=ref.shape)
+    if (pointers[..., 0] != 0).any():
+        name = "crow_indices" if by_row else "ccol_indices"
+        raise _wrong(ref, f"its pointers do not begin with 0: `{name}[..., 0] == 0` is not satisfied")
     steps = np.diff(pointers, axis=-1)
-    if (pointers[..., 0] != 0).any() or (pointers[..., -1] != plain.shape[-1]).any() or (steps < 0).any():
+    if (pointers[..., -1] != plain.shape[-1]).any() or (steps < 0).any():
         raise _wrong(ref, "its pointers do not rise from 0 to the number of values")
 
 

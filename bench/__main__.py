@@ -8,6 +8,7 @@ import os
 import platform
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import dotpt
-from bench import files, reading
+from bench import files, reading, saving
 from bench.measure import Result, run
 
 
@@ -30,18 +31,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="dotpt-bench-") as folder:
         inputs = files.make(Path(folder), arguments.scale)
         results = []
-        for job in reading.jobs(inputs):
-            if arguments.only in job.name:
+        for job in (*reading.jobs(inputs), *saving.jobs(inputs)):
+            if arguments.only in f"{job.name} / {job.peer_name}":
                 with console.status(f"{job.name} / {job.peer_name}"):
-                    results.append(run(job))
-        peak = reading.memory(inputs) if arguments.only in "memory" else {}
-    show(console, results, peak)
+                    results.append(run(replace(job, rounds=arguments.rounds or job.rounds)))
+        wanted = arguments.only in "memory"
+        peaks = {"load": reading.memory(inputs), "save": saving.memory(inputs)} if wanted else {}
+    show(console, results, peaks)
     out = Path(__file__).parent / "out"
     out.mkdir(exist_ok=True)
-    (out / "reading.json").write_text(json.dumps([as_dict(result) for result in results] + [{"peak": peak}], indent=1))
+    (out / "results.json").write_text(json.dumps([as_dict(result) for result in results] + [peaks], indent=1))
 
 
-def show(console: Console, results: list[Result], peak: dict[str, float]) -> None:
+def show(console: Console, results: list[Result], peaks: dict[str, dict[str, float]]) -> None:
     """The table that a person reads."""
     console.print(
         f"torch {torch.__version__}, dotpt {dotpt.__version__}, Python {platform.python_version()}, "
@@ -58,8 +60,10 @@ def show(console: Console, results: list[Result], peak: dict[str, float]) -> Non
             f"{mark}{result.ratio:.2f}x", f"{result.low:.2f}-{result.high:.2f}", f"{job.bar:g}x", f"{job.aim:g}x",
         )  # fmt: skip
     console.print(table)
-    for who, share in peak.items():
+    for who, share in peaks.get("load", {}).items():
         console.print(f"peak memory of {who} of 1 GiB, over its size: {share:+.1%} (bar +5 %, aim +2 %)")
+    for who, extra in peaks.get("save", {}).items():
+        console.print(f"peak extra memory of {who} of 1 GiB: {extra / saving.MIB:,.1f} MiB (bar 32 MiB, aim 16 MiB)")
 
 
 def as_dict(result: Result) -> dict[str, object]:

@@ -40,7 +40,8 @@ class Result:
 
 
 def run(job: Job) -> Result:
-    """Time a job: one uncounted round, then ``rounds`` in turn."""
+    """Time a job: one uncounted round, then ``rounds`` in turn; ``setup`` goes before each turn, untimed."""
+    job.setup()
     job.ours()
     job.peer()
     gc.collect()  # once: a collection before each round would leave cold caches that no user has
@@ -48,7 +49,10 @@ def run(job: Job) -> Result:
     for number in range(job.rounds):
         # who goes first alternates too
         order = (job.ours, job.peer) if number % 2 else (job.peer, job.ours)
-        seconds = {work: _seconds(work) for work in order}
+        seconds = {}
+        for work in order:
+            job.setup()
+            seconds[work] = _seconds(work)
         pairs.append((seconds[job.ours], seconds[job.peer]))
     ratios = sorted(peer / ours for ours, peer in pairs)
     return Result(

@@ -24,6 +24,10 @@ _HOME = {
     "inspect": "dotpt.inspect.report",
     "load": "dotpt.archive.load",
     "open": "dotpt.archive.archive",
+    "patch_torch": "dotpt.dropin.patch",
+    "read_metadata": "dotpt.saving.metadata",
+    "save": "dotpt.saving.save",
+    "set_metadata": "dotpt.saving.metadata",
     "verify": "dotpt.archive.verify",
 }
 
@@ -40,6 +44,10 @@ __all__ = [
     "inspect",
     "load",
     "open",
+    "patch_torch",
+    "read_metadata",
+    "save",
+    "set_metadata",
     "verify",
 ]
 
@@ -48,6 +56,7 @@ if TYPE_CHECKING:
     from dotpt.archive.archive import open as open
     from dotpt.archive.load import load as load
     from dotpt.archive.verify import verify as verify
+    from dotpt.dropin.patch import patch_torch as patch_torch
     from dotpt.errors import DotptError as DotptError
     from dotpt.errors import LimitExceeded as LimitExceeded
     from dotpt.errors import UnsafeGlobal as UnsafeGlobal
@@ -56,6 +65,9 @@ if TYPE_CHECKING:
     from dotpt.pickling.values import GlobalName as GlobalName
     from dotpt.pickling.values import InertGlobal as InertGlobal
     from dotpt.pickling.values import InertObject as InertObject
+    from dotpt.saving.metadata import read_metadata as read_metadata
+    from dotpt.saving.metadata import set_metadata as set_metadata
+    from dotpt.saving.save import save as save
     from dotpt.tensors.refs import TensorRef as TensorRef
 
 

@@ -61,3 +61,9 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+# A file that is trusted as a program is needs no limit to do harm.
+TRUSTED_LIMITS = Limits(
+    nesting=1 << 40, key_nesting=900, key_parts=1 << 40, colliding_keys=1 << 40, memo=1 << 40, stack=1 << 40,
+    pickle_bytes=64 * GIB, decoded_bytes=64 * GIB, integer_bytes=GIB, name_bytes=GIB, expanded_bytes=1 << 60,
+    deflated=True, nested_files=100,
+)  # fmt: skip

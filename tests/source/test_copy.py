@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from dotpt import errors
-from dotpt.source import open_sink, open_source
 from dotpt.source import atomic as atomic_files
+from dotpt.source import open_sink, open_source
 from dotpt.source.sink import Sink
 
 DATA = random.Random(3).randbytes(9_000_000)

@@ -11,6 +11,7 @@ from dotpt.cli.columns import Column, draw
 from dotpt.cli.screen import Part, Screen
 from dotpt.cli.select import Row, in_order
 from dotpt.cli.tensors import draw_table, notes_on
+from dotpt.inspect.text import metadata_lines
 from dotpt.tensors.refs import TensorRef
 
 if TYPE_CHECKING:
@@ -83,9 +84,8 @@ def _draw_facts(screen: Screen, report: Report) -> None:
         screen.fact("  Prefix", words.one_line(text), column=_LABEL)
     for item in [item for item in report.waste.items if item.bytes * _WORTH_SAYING >= report.size][:3]:
         screen.fact("  Waste", (words.size(item.bytes), "yellow"), f": {words.one_line(item.words)}", column=_LABEL)
-    for key, value in list(report.metadata.items())[:5]:
-        if value:
-            screen.fact("  Metadata", f"{words.one_line(key)}: {words.one_line(value)[:200]}", column=_LABEL)
+    for line in metadata_lines(report):
+        screen.fact("  Metadata", words.one_line(line), column=_LABEL)
     for note in report.notes:
         screen.fact("  Note", words.one_line(note), column=_LABEL)
 

@@ -74,6 +74,7 @@ FINDINGS = Rows(
     "a glob on a tensor, a record or a rule ('encoder.*'); given several times, all must hold",
     "name or size; KEY:desc for the largest first",
 )
+KEYS = Rows("keys", "a glob on the key ('modelspec.*'); given several times, all must hold", "name, or name:desc")
 
 
 def add_shared(parser: argparse.ArgumentParser, *, limit: int | None, rows: Rows = TENSORS) -> None:

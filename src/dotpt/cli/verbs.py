@@ -18,17 +18,22 @@ class Verb:
     Attributes:
         module: where its ``configure`` and ``run`` are.
         summary: what it does, one line.
+        program: whether it runs a program, whose arguments follow its name and are not the verb's. Its module has
+            ``own(arguments)``: how many are the verb's.
     """
 
     module: str
     summary: str
+    program: bool = False
 
 
 VERBS = {
     "inspect": Verb("dotpt.cli.inspect", "what a file is, whether it is whole and safe, how to load it"),
     "ls": Verb("dotpt.cli.ls", "list the tensors: name, shape, type, size"),
     "show": Verb("dotpt.cli.show", "values, statistics, histograms of tensors; any other value"),
+    "metadata": Verb("dotpt.cli.metadata", "what is noted in a file: show it, change it in place"),
     "verify": Verb("dotpt.cli.verify", "check every checksum and the structure of files"),
+    "run": Verb("dotpt.cli.run", "run a Python program whose torch.save and load are dotpt's", program=True),
 }
 
 _OVERVIEW = """\
@@ -46,6 +51,7 @@ Examples:
   dotpt inspect model.pt
   dotpt ls model.pt --sort size:desc --limit 10
   dotpt show model.pt conv1.weight
+  dotpt metadata model.pt license=mit
   dotpt verify checkpoints/*.pt
 
 Exit codes: 0 fine; 1 a finding or damage; 2 a usage error, or a file that
@@ -80,22 +86,29 @@ def parser_of(name: str, verb: Verb) -> Parser:
     return parser
 
 
+def parse(name: str, verb: Verb, arguments: list[str]) -> argparse.Namespace:
+    """A verb's arguments; ``rest`` are those of the program that it runs."""
+    own = import_module(verb.module).own(arguments) if verb.program else len(arguments)
+    # options may stand anywhere: `dotpt show a.pt --limit 3 "conv*"`
+    args = parser_of(name, verb).parse_intermixed_args(arguments[:own])
+    args.verb, args.rest = name, arguments[own:]
+    return args
+
+
 def run(name: str, verb: Verb, arguments: list[str]) -> int:
     """Parse a verb's arguments and run it."""
     from dotpt.cli.options import ArgumentError
 
-    parser = parser_of(name, verb)
     try:
-        # options may stand anywhere: `dotpt show a.pt --limit 3 "conv*"`
-        args = parser.parse_intermixed_args(arguments)
-        args.verb = name
-        return int(import_module(verb.module).run(args))
+        outcome = import_module(verb.module).run(parse(name, verb, arguments))
     except ArgumentError as rejected:
         hint = rejected.hint or f"dotpt {name} --help"
         print(f"dotpt {name}: {rejected}\n  Try: {hint}", file=sys.stderr)
         return 2
     except SystemExit as done:  # argparse's way of ending after --help and after an error
         return done.code if isinstance(done.code, int) else 2
+    # A program is run out here: what it raises is its own.
+    return int((outcome() if callable(outcome) else outcome) or 0)
 
 
 def no_such_verb(word: str, arguments: list[str]) -> str:

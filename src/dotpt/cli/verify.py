@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 LIMIT = 20
 _ORDERS = tuple(key + direction for key in ("name", "size") for direction in ("", ":asc", ":desc"))
 _DESCRIPTION = """\
-Compare every record of files with its checksum, and check every rule of the
-format and the bounds of every tensor. One line a file; below it what is
-damaged, with the tensors concerned, and what could not be verified.
+Compare every record of files with its checksum, every tensor with its hash
+(in files that dotpt wrote), and check every rule of the format and the bounds
+of every tensor. One line a file; below it what is damaged, with the tensors
+concerned, and what could not be verified.
 Exit code 1: a file is damaged or breaks a rule."""
 _EXAMPLES = """
 dotpt verify model.pt
@@ -75,7 +76,12 @@ def _draw(job: Job, name: str, outcome: Verification) -> None:
 def _verdict(outcome: Verification) -> list[Part]:
     checked = words.plural(len(outcome.records) - len(outcome.unverified), "record")
     rate = f", {words.size(outcome.bytes / outcome.seconds)}/s" if outcome.seconds > 1 else ""
-    facts = f" ({checked} and {words.plural(outcome.tensors, 'tensor')} checked, {words.size(outcome.bytes)}{rate})"
+    tensors = words.plural(outcome.tensors, "tensor")
+    hashes = ""
+    if outcome.writer is not None:
+        count = words.plural(outcome.hashed, "hash", "hashes")
+        hashes = f" against {count} of {words.one_line(outcome.writer)}"
+    facts = f" ({checked} and {tensors} checked{hashes}, {words.size(outcome.bytes)}{rate})"
     if outcome.damaged:
         count = words.plural(len(outcome.damaged), "record")
         return [("DAMAGED", "bold red"), f": {count} of {len(outcome.records):,}"]
@@ -83,7 +89,7 @@ def _verdict(outcome: Verification) -> list[Part]:
         return [("BREAKS RULES", "bold red"), f": {words.plural(len(outcome.deviations), 'deviation')}{facts}"]
     if len(outcome.unverified) == len(outcome.records):
         old = ", as in all files of this format" if outcome.format in ("legacy", "tar") else ""
-        facts = f" (it has no checksums{old}; {words.plural(outcome.tensors, 'tensor')} checked against their storages)"
+        facts = f" (it has no checksums{old}; {tensors} checked against their storages)"
         return [("whole as far as can be seen", "yellow"), facts]
     return [("whole", "green"), facts]
 
@@ -125,3 +131,5 @@ def _draw_unverified(screen: Screen, outcome: Verification) -> None:
     if unverified and len(unverified) < len(outcome.records):
         names = words.listed([words.one_line(name) for name in unverified])
         screen.fact("", (f"Without a checksum, so not verified: {names}", "yellow"), column=2)
+    for note in outcome.notes:
+        screen.fact("", (words.one_line(note), "yellow"), column=2)

@@ -139,6 +139,17 @@ class ZipContainer(Container):
         """The fixed part (46 bytes) of a record's entry in the directory, as it was written."""
         return self._directory[self._entries[index] : self._entries[index] + _central_size]
 
+    def entries_without(self, index: int | None) -> list[bytes]:
+        """All entries of the directory as they were written, but that of one record."""
+        stops = [*self._entries[1:], len(self._directory)]
+        places = enumerate(zip(self._entries, stops, strict=True))
+        return [self._directory[start:stop] for number, (start, stop) in places if number != index]
+
+    @property
+    def directory_offset(self) -> int:
+        """Where the directory begins, and the last record ends."""
+        return self._directory_offset
+
     @property
     def spans(self) -> tuple[list[int], list[int]]:
         """First byte of each record's local header, and first byte after its descriptor, by position."""

@@ -136,6 +136,17 @@ def shard_files(folder: Path, limits: Limits) -> list[Path]:
     return [path.parent / file for file in dict.fromkeys(weights.values())]
 
 
+def index_metadata(folder: Path, limits: Limits) -> dict[str, Any]:
+    """What the index of a folder says besides the places of the tensors. No shard is opened.
+
+    Raises:
+        NotATorchFile, UnsupportedError, ShardError: as `read`.
+    """
+    path = find_index(folder) if folder.is_dir() else folder
+    with open_source(path, limits=limits) as source:
+        return _read_index(ShardIndex(source, limits, path.name), path.name)[1]
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -10,6 +11,16 @@ from dotpt.errors import readable
 
 _MOST_ITEMS = 1_000
 _LONGEST = 10_000
+
+
+def as_line(value: Any) -> str:
+    """``value`` for people: a text as it is, anything else as JSON on one line.
+
+    Example:
+        >>> as_line("mit"), as_line({"epoch": 3, "final": None})
+        ('mit', '{"epoch": 3, "final": null}')
+    """
+    return value if type(value) is str else json.dumps(plain(value), ensure_ascii=False)
 
 
 def plain(value: Any, depth: int = 4) -> Any:

@@ -43,7 +43,7 @@ class Report:
         wrapped: the compression around it (``gzip``), or None.
         kind: what was saved: one of `dotpt.inspect.kinds.KINDS`.
         framework: the library whose layout it has (``Lightning 2.6.6``, ``Ultralytics``, ...).
-        writer: which torch could have written it.
+        writer: what could have written it: which torch, or dotpt.
         byteorder: ``little`` or ``big``, and whether the file says so.
         integrity: whether it is whole, and what that rests on.
         safety: what its pickles name, and what that means.
@@ -221,7 +221,7 @@ def report_on(archive: Archive) -> Report:
         optimizer=_optimizer(tree, parts),
         waste=waste_of(archive, parts),
         prefixes=[] if weights is None else prefixes_of(_weight_names(tree, weights)),
-        metadata=dict(contents.metadata),
+        metadata=dict(archive.metadata),
         facts=dict(contents.facts),
         notes=notes_on(archive, summary),
         wrapped=contents.container.source.wrapped,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dotpt.errors import readable
+from dotpt.inspect.plain import as_line
 from dotpt.inspect.sizes import count_text, size_text
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from dotpt.inspect.roles import RolePart
 
 _MOST_PARTS = 20
+_MOST_METADATA, _METADATA_WIDTH = 5, 200
 
 
 def as_text(report: Report) -> str:
@@ -37,6 +39,7 @@ def facts_of(report: Report) -> list[tuple[str, str]]:
         facts.append(("tensors", _tensors(report)))
     if report.optimizer is not None:
         facts.append(("optimizer", str(report.optimizer)))
+    facts += [("metadata", line) for line in metadata_lines(report)]
     facts += [("prefix", f"{prefix.prefix} before every name: {prefix.words}") for prefix in report.prefixes]
     facts += [("waste", readable(item.words)) for item in report.waste.items[:3]]
     if report.waste.tied:
@@ -44,6 +47,15 @@ def facts_of(report: Report) -> list[tuple[str, str]]:
         group = " = ".join(readable(name) for name in report.waste.tied[0][:3])
         facts.append(("shared", f"{group}{f', and {count - 1:,} more groups' if count > 1 else ''}"))
     return facts
+
+
+def metadata_lines(report: Report) -> list[str]:
+    """What the author wrote beside the tensors, a line each for the first few."""
+    items = [(name, value) for name, value in report.metadata.items() if value != ""]
+    lines = [f"{name}: {as_line(value)}"[:_METADATA_WIDTH] for name, value in items[:_MOST_METADATA]]
+    if len(items) > _MOST_METADATA:
+        lines.append(f"and {len(items) - _MOST_METADATA:,} more (`dotpt inspect --json` shows all)")
+    return [readable(line).replace("\n", "\\n") for line in lines]
 
 
 def line_of(part: RolePart) -> str:

@@ -1,4 +1,4 @@
-"""Which torch could have written a file. It seldom says so; the records and names in it narrow it down.
+"""What could have written a file. dotpt says so in it; torch does not, but its records and names narrow it down.
 
 Sources: the format's history (records by version, section 1.3; rebuild functions and dtypes, section 2), checked
 against the files that torch 2.13 and the writers before it leave.
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from dotpt.container.zip import ZipContainer
 from dotpt.formats.contents import Contents
-from dotpt.inspect.claims import Claim, inferred, unknown
+from dotpt.formats.manifest import Manifest
+from dotpt.inspect.claims import Claim, confirmed, inferred, unknown
 from dotpt.tensors.refs import TensorRef
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def writer_of(archive: Archive) -> Claim:
         contents = contents.shards[0]
     refs = list(archive.tensors.values())
     if contents.format == "zip":
-        return _zip(contents)
+        return _zip(contents, _manifest(archive, contents))
     if contents.format == "torchscript":
         return _script(contents)
     if contents.format == "legacy":
@@ -79,12 +80,23 @@ def byteorder_of(archive: Archive) -> Claim:
 # -- zip ----------------------------------------------------------------------------------------------------------
 
 
-def _zip(contents: Contents) -> Claim:
+def _manifest(archive: Archive, contents: Contents) -> Manifest | None:
+    """The manifest of the file, or of one shard."""
+    from dotpt.archive.archive import Archive
+
+    if contents is archive.contents:
+        return archive.manifest
+    return Archive(contents, archive.options).manifest
+
+
+def _zip(contents: Contents, manifest: Manifest | None) -> Claim:
     container, facts = contents.container, contents.facts
     since, why = _since(contents)
     other = _other_tool(container)
     if other is not None:
         return inferred("a zip tool other than torch's", other)
+    if manifest is not None:
+        return confirmed(manifest.writer, "its manifest says so")
     if "format_version" in facts or "storage_alignment" in facts:
         named = ".format_version" if "format_version" in facts else ".storage_alignment"
         if since > (2, 7):

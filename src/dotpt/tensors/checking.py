@@ -1,17 +1,20 @@
 """The checksums of all records of a file, each compared, in the memory of a few pieces.
 
 Loading stops at the first damaged record; this goes on, and says what became of each. The file passes through
-one small buffer a thread, which stays in the processor's cache: no memory is taken for what is read.
+one small buffer a thread, which stays in the processor's cache: no memory is taken for what is read. Ranges of
+records can be hashed in the same pass. Checksums of pieces can be put together afterwards, hashes cannot: so the
+pieces of a large record are read and checksummed by any thread, and hashed one after the other.
 """
 
 from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dotpt.container.crc import crc32, crc32_combine
+from dotpt.container.digest import Range, RangeHashes, hash_of
 from dotpt.container.record import STORED, Container, Record
 from dotpt.errors import SourceChanged, SourceError, TruncatedFile
 from dotpt.limits import MIB
@@ -27,11 +30,46 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class _Piece:
-    """A range of the source, and the parts of records in it: record number, first and last byte in the range."""
+    """A range of the source, and the parts of records in it: record number, first and last byte in the range.
+
+    Of a record in several pieces that is hashed, ``chain`` takes its pieces, and ``place`` is that of this one.
+    """
 
     offset: int
     length: int
     parts: list[tuple[int, int, int]] = field(default_factory=list)
+    chain: _Chain | None = None
+    place: int = 0
+
+
+class _Chain:
+    """The hashes of a record in several pieces, which several threads read, each waiting for its turn here.
+
+    Pieces are begun in their order, so the one that another waits for is always on its way.
+    """
+
+    def __init__(self, hashes: RangeHashes, pieces: int) -> None:
+        self._hashes = hashes
+        self._turns = [threading.Lock() for _ in range(pieces + 1)]
+        for turn in self._turns[1:]:
+            turn.acquire()
+        self.broken = False
+
+    def take(self, place: int, view: memoryview | None) -> None:
+        """Hash a piece; None: it could not be read, so nothing can be said of the record."""
+        self._turns[place].acquire()
+        try:
+            if view is None:
+                self.broken = True
+            elif not self.broken:
+                self._hashes.update(view)
+        finally:
+            self._turns[place + 1].release()
+
+    @property
+    def found(self) -> dict[Range, str]:
+        """The hash of each range."""
+        return {} if self.broken else self._hashes.found
 
 
 @dataclass(slots=True)
@@ -39,43 +77,75 @@ class Checked:
     """The outcome.
 
     Attributes:
-        statuses: of each record: `OK`, `DAMAGED`, `NO_CHECKSUM` or `UNREADABLE`.
-        bytes: how many were read and compared (of compressed records: their content).
+        statuses: of each record, by its checksum: `OK`, `DAMAGED`, `NO_CHECKSUM` or `UNREADABLE`.
+        bytes: how many were read and compared, or hashed (of compressed records: their content).
+        hashes: of the ranges that were asked for, by the record's number; those of a record that could not be read
+            are missing.
     """
 
     statuses: list[str]
     bytes: int
+    hashes: dict[int, dict[Range, str]] = field(default_factory=dict)
 
 
 def check_records(
-    container: Container, records: Sequence[Record], *, threads: int | None = None, progress: Progress | None = None
+    container: Container,
+    records: Sequence[Record],
+    *,
+    hashed: Mapping[int, Sequence[Range]] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
 ) -> Checked:
     """Compare every record with its checksum.
 
     Args:
+        hashed: ranges to hash, by the number of the record; they lie in it.
         threads: how many to read with (default: two, if there are two processors).
         progress: called with (bytes done, bytes in all) as pieces are checked.
 
     Raises:
         SourceError: the source can no longer be read at all (a local file with unreadable places is no such case).
     """
-    return _Checking(container, records, progress).run(threads)
+    return _Checking(container, records, hashed or {}, progress).run(threads)
 
 
 class _Checking:
-    def __init__(self, container: Container, records: Sequence[Record], progress: Progress | None) -> None:
+    def __init__(
+        self,
+        container: Container,
+        records: Sequence[Record],
+        hashed: Mapping[int, Sequence[Range]],
+        progress: Progress | None,
+    ) -> None:
         self._source, self._limits = container.source, container.limits
         self._records = records
+        self._hashed = hashed
         self._progress = progress
         self._statuses = [NO_CHECKSUM if record.crc is None else OK for record in records]
-        known = [number for number, record in enumerate(records) if record.crc is not None]
-        stored = sorted((n for n in known if records[n].method == STORED), key=lambda n: records[n].offset)
-        self._packed = [number for number in known if records[number].method != STORED]
+        self._wanted = [n for n, record in enumerate(records) if record.crc is not None or n in hashed]
+        stored = sorted((n for n in self._wanted if records[n].method == STORED), key=lambda n: records[n].offset)
+        self._packed = [number for number in self._wanted if records[number].method != STORED]
         self._piece_size = REMOTE_PIECE if self._source.remote else PIECE
         self._pieces = _plan(records, stored, self._piece_size)
+        self._chains = self._chained() if hashed else {}
+        self._hashes: dict[int, dict[Range, str]] = {}
         self._partial: dict[int, list[tuple[int, int, int]]] = {}
-        self._total = sum(records[number].size for number in known)
+        self._total = sum(records[number].size for number in self._wanted)
         self._done = 0
+
+    def _chained(self) -> dict[int, _Chain]:
+        """Link the pieces of each record that is hashed and has several of them."""
+        pieces: dict[int, list[_Piece]] = {}
+        for piece in self._pieces:
+            number, left, right = piece.parts[0]
+            if right - left != self._records[number].size and number in self._hashed:
+                pieces.setdefault(number, []).append(piece)
+        chains = {}
+        for number, parts in pieces.items():
+            chains[number] = chain = _Chain(RangeHashes(self._hashed[number]), len(parts))
+            for place, piece in enumerate(parts):
+                piece.chain, piece.place = chain, place
+        return chains
 
     def run(self, threads: int | None) -> Checked:
         waiting: list[_Piece | int] = [*self._packed, *reversed(self._pieces)]
@@ -97,8 +167,9 @@ class _Checking:
         self._join()
         if self._progress is not None:
             self._progress(self._total, self._total)
-        read = sum(self._records[n].size for n, status in enumerate(self._statuses) if status in (OK, DAMAGED))
-        return Checked(self._statuses, read)
+        read = [number for number in self._wanted if self._statuses[number] != UNREADABLE]
+        hashes = self._hashes | {number: chain.found for number, chain in self._chains.items() if chain.found}
+        return Checked(self._statuses, sum(self._records[number].size for number in read), hashes)
 
     def _check(self, task: _Piece | int, buffer: memoryview) -> None:
         """One piece, or one compressed record. Called from several threads, for different ones."""
@@ -107,17 +178,32 @@ class _Checking:
             self._statuses[task] = self._readable([task], lambda: self._check_packed(task)) or UNREADABLE
             self._done += size
             return
-        view = buffer[: task.length]
-        numbers = [number for number, _, _ in task.parts]
-        if self._readable(numbers, lambda: self._fill(task.offset, view)) is None:
-            return
+        view, read = buffer[: task.length], False
+        try:
+            numbers = [number for number, _, _ in task.parts]
+            read = self._readable(numbers, lambda: self._fill(task.offset, view)) is not None
+            if read:
+                self._check_parts(task, view)
+        finally:
+            if task.chain is not None:
+                task.chain.take(task.place, view[: task.parts[0][2]] if read else None)
+
+    def _check_parts(self, task: _Piece, view: memoryview) -> None:
         for number, left, right in task.parts:
-            record, found = self._records[number], crc32(view[left:right])
-            if right - left != record.size:
+            record, content = self._records[number], view[left:right]
+            found = crc32(content) if record.crc is not None else None
+            if right - left == record.size:
+                if found != record.crc:
+                    self._statuses[number] = DAMAGED
+                if number in self._hashed:
+                    self._hash(number, content)
+            elif found is not None:
                 self._partial.setdefault(number, []).append((task.offset + left, found, right - left))
-            elif found != record.crc:
-                self._statuses[number] = DAMAGED
             self._done += right - left
+
+    def _hash(self, number: int, content: memoryview) -> None:
+        """The hashes of a record that is in memory as a whole."""
+        self._hashes[number] = {(begin, end): hash_of(content[begin:end]) for begin, end in self._hashed[number]}
 
     def _fill(self, offset: int, view: memoryview) -> str:
         self._source.read_into(offset, view)
@@ -144,7 +230,7 @@ class _Checking:
             return UNREADABLE
         decoder = zlib.decompressobj(-zlib.MAX_WBITS)
         position, end = record.offset, record.offset + record.stored
-        found, size = 0, 0
+        found, size, hashes = 0, 0, RangeHashes(self._hashed.get(number, ()))
         try:
             while position < end and not decoder.eof:
                 data = self._source.read(position, min(PIECE, end - position))
@@ -152,6 +238,7 @@ class _Checking:
                 while data and size <= record.size and not decoder.eof:
                     content = decoder.decompress(data, PIECE)
                     found, size = crc32(content, found), size + len(content)
+                    hashes.update(memoryview(content))
                     data = decoder.unconsumed_tail
                 if size > record.size:
                     return DAMAGED
@@ -160,10 +247,16 @@ class _Checking:
                 if not content:
                     break
                 found, size = crc32(content, found), size + len(content)
+                hashes.update(memoryview(content))
         except zlib.error:
             return DAMAGED
-        whole = decoder.eof and not decoder.unused_data and position == end and size == record.size
-        return OK if whole and found == record.crc else DAMAGED
+        if not decoder.eof or decoder.unused_data or position != end or size != record.size:
+            return DAMAGED
+        if number in self._hashed:
+            self._hashes[number] = hashes.found
+        if record.crc is None:
+            return NO_CHECKSUM
+        return OK if found == record.crc else DAMAGED
 
     def _join(self) -> None:
         """Put the checksums of records in several pieces together from those of their parts."""

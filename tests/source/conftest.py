@@ -1,4 +1,4 @@
-"""A web server on 127.0.0.1 whose manners each test chooses."""
+"""A web server on 127.0.0.1 whose manners each test chooses; an old file to be replaced."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from dotpt.source import http_client
+from tests.source.atomic_cases import OLD
 
 Answer = Callable[["Handler"], None]
 
@@ -124,3 +126,15 @@ def way_to_read(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if request.param == "lseek":
         monkeypatch.delattr("os.pread", raising=False)
     return str(request.param)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.pt"
+    path.write_bytes(OLD)
+    return path
+
+
+@pytest.fixture(params=["durable", "fast"])
+def durable(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "durable")

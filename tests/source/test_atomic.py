@@ -7,7 +7,6 @@ import os
 import random
 import stat
 import subprocess
-import sys
 import threading
 from array import array
 from pathlib import Path
@@ -19,32 +18,8 @@ from dotpt import errors
 from dotpt.limits import MIB
 from dotpt.source import atomic, disk, open_sink
 from dotpt.source.atomic import FileSink
+from tests.source.atomic_cases import NEW, OLD, linux, posix, root, save
 from tests.source.children import NOBODY, child, names, on_small_disk, open_folder, output_of
-
-posix = pytest.mark.skipif(os.name != "posix", reason="of Unix")
-linux = pytest.mark.skipif(sys.platform != "linux", reason="of Linux")
-root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
-
-OLD, NEW = b"old content " * 50, b"the new content " * 100
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    path = tmp_path / "model.pt"
-    path.write_bytes(OLD)
-    return path
-
-
-@pytest.fixture(params=["durable", "fast"])
-def durable(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param == "durable")
-
-
-def save(dest: Any, data: bytes = NEW, **options: Any) -> None:
-    with open_sink(dest, **options) as sink:
-        sink.reserve(len(data))
-        sink.write(data)
-        sink.commit()
 
 
 class TestWriting:

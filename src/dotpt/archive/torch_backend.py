@@ -376,6 +376,8 @@ class _Places:
 
     def _decide(self, tag: str) -> str:
         wanted = self._wanted
+        if wanted is None and not self._back and tag != "meta" and _packages():
+            return "?"
         if wanted is None or isinstance(wanted, dict):
             unsaid = tag if self._back or tag == "meta" else "cpu"
             wanted = unsaid if wanted is None else str(wanted.get(tag, unsaid))
@@ -409,7 +411,10 @@ class _Places:
     def _restored(self, storage: Any, tag: str) -> Any:
         """As the user's function, or the packages registered with torch, say."""
         wanted = self._wanted
-        if callable(wanted):
+        if wanted is None and not self._back:
+            found = (restore(storage, tag) for restore in _packages())
+            moved = next((place for place in found if place is not None), storage)
+        elif callable(wanted):
             moved = wanted(storage, tag)
             if moved is None and not self._back:
                 return storage
@@ -426,6 +431,16 @@ class _Places:
         return tensor if target in ("cpu", "?") else tensor.to(target)
 
 
+def _packages() -> list[Any]:
+    """What users have registered to restore storages with (`torch.serialization.register_package`), not torch's own."""
+    restorers = [entry[2] for entry in torch.serialization._package_registry]
+    return [restore for restore in restorers if _home(restore) != torch.serialization.__name__]
+
+
+def _home(function: Any) -> str:
+    return str(getattr(getattr(function, "func", function), "__module__", ""))
+
+
 def _somebody_is_asked_first() -> bool:
     """Whether a package is registered with torch that is asked about a storage before torch's own CPU is."""
-    return torch.serialization._package_registry[0][2].__module__ != torch.serialization.__name__
+    return _home(torch.serialization._package_registry[0][2]) != torch.serialization.__name__

@@ -122,20 +122,26 @@ class ZipWriter:
         self._gathered = 0
         self._block = memoryview(bytearray(_PIECE))
 
-    def add(self, name: str, data: bytes | memoryview, *, alignment: int | None = None) -> Written:
+    def add(
+        self, name: str, data: bytes | memoryview, *, alignment: int | None = None, checksum: bool = False
+    ) -> Written:
         """Write a record whose content lies in one buffer, which must not change before the archive is closed.
 
         Args:
             alignment: of this record, instead of the archive's.
+            checksum: compute this record's CRC in any case.
         """
         size = len(data)
-        if size > SMALL:
-            return self.stream(name, size, (memoryview(data),), alignment=alignment)
         full, header = self._root + name.encode(), self.position
         start = content_start(header, len(full), size, alignment or self._alignment)
-        crc = crc32(data) if self._checksums else 0
-        self._waiting += (self._header(full, header, start, size), data)
-        self._gathered += size + 256
+        crc = crc32(data) if self._checksums or checksum else 0
+        self._waiting.append(self._header(full, header, start, size))
+        if size > SMALL:
+            self.flush()
+            self._out.write(data)
+        else:
+            self._waiting.append(data)
+            self._gathered += size + 256
         written = self._finish(Written(full, header, start, size, crc))
         if self._gathered > _GATHERED:
             self.flush()

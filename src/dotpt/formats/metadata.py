@@ -112,9 +112,9 @@ def add_metadata(writer: ZipWriter, text: bytes) -> None:
         text: as `metadata_text` gives it.
     """
     if writer.position >= SLOT_FROM and fits_slot(text):
-        writer.add(METADATA, padded(text, PAGE, CRC), alignment=PAGE)
+        writer.add(METADATA, padded(text, PAGE, CRC), alignment=PAGE, checksum=True)
     elif text != _EMPTY:
-        writer.add(METADATA, text, alignment=ALIGNMENT)
+        writer.add(METADATA, text, alignment=ALIGNMENT, checksum=True)
 
 
 def fits_slot(text: bytes) -> bool:

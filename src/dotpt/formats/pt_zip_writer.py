@@ -61,7 +61,8 @@ def write(
         storages.leave_out()
     else:
         storages.write()
-        writer.add(manifest.MANIFEST, manifest.manifest_bytes(draft.tensors, storages.sizes, storages.hashes))
+        listed = manifest.manifest_bytes(draft.tensors, storages.sizes, storages.hashes)
+        writer.add(manifest.MANIFEST, listed, checksum=True)  # a wrong hash in it would blame a tensor that is whole
     writer.add("version", b"3\n")
     writer.add(".data/serialization_id", _serialization_id(writer))
     add_metadata(writer, noted)

@@ -44,11 +44,11 @@ def ours() -> dict[str, bool]:
 
 
 def all_names() -> dict[str, dict[str, int]]:
-    """What every name of every module holds."""
+    """What every name of every module holds, except in the test runner, which counts as it goes."""
     return {
         key: {name: id(value) for name, value in vars(module).items()}
         for key, module in sys.modules.copy().items()
-        if type(module) is ModuleType
+        if type(module) is ModuleType and key.partition(".")[0] not in ("hypothesis", "_pytest", "pytest")
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from dotpt.tensors.outgoing import Outgoing
@@ -17,7 +18,7 @@ class NamedRange(NamedTuple):
     end: int
 
 
-@dataclass(slots=True)
+@dataclass
 class Draft:
     """An object whose bytes are known, except those of its tensors.
 
@@ -33,7 +34,7 @@ class Draft:
     tensors: list[NamedRange] = field(default_factory=list)
     keep: object = None
 
-    @property
+    @cached_property
     def nbytes(self) -> int:
         """Bytes of all storages, as they are written."""
-        return sum(storage.written for storage in self.storages)
+        return sum([storage.written for storage in self.storages])

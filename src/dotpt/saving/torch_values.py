@@ -85,9 +85,13 @@ class TorchValues:
         untyped = tensor.untyped_storage()
         if known is not None:
             plan, facts, cpu = known
-            identity = untyped._cdata
-            if identity not in self._writer.storages and untyped.nbytes() == plan.nbytes:
-                storage = self._add(identity, untyped, facts.dtype, None, cpu=cpu)
+            identity, nbytes = untyped._cdata, untyped.nbytes()
+            if identity not in self._writer.storages and nbytes == plan.nbytes:
+                if cpu and self._cpu_is_cpu:
+                    address = untyped.data_ptr()
+                    storage = self._writer.add(identity, facts.dtype, "cpu", nbytes, untyped, address)
+                else:
+                    storage = self._add(identity, untyped, facts.dtype, None)
                 self._writer.write_like(encoder, plan, storage, facts, tensor)
                 return None
         dtype = _dtype(tensor.dtype)
@@ -172,9 +176,9 @@ class TorchValues:
             raise _two_types(storage.dtype, dtype)
         return storage
 
-    def _add(self, identity: int, untyped: Any, dtype: DType, location: Any, *, cpu: bool | None = None) -> Storage:
+    def _add(self, identity: int, untyped: Any, dtype: DType, location: Any) -> Storage:
         """A storage met for the first time."""
-        cpu = _is_on_cpu(untyped) if cpu is None else cpu
+        cpu = _is_on_cpu(untyped)
         if location is None:
             location = "cpu" if cpu and self._cpu_is_cpu else location_tag(untyped)
         nbytes = untyped.nbytes()

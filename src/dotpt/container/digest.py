@@ -7,7 +7,7 @@ Every tool for xxHash gives the same one (``xxhsum -H2`` prints its bytes in thi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import xxhash
@@ -16,14 +16,8 @@ import xxhash
 Range = tuple[int, int]
 
 
-def hash_of(data: Any) -> str:
-    """The hash of one run of bytes, as 32 hexadecimal digits.
-
-    Example:
-        >>> hash_of(b"")
-        '99aa06d3014798d86001c324468d497f'
-    """
-    return xxhash.xxh3_128_hexdigest(data)
+# The hash of one run of bytes, as 32 hexadecimal digits.
+hash_of: Callable[[Any], str] = xxhash.xxh3_128_hexdigest
 
 
 class RangeHashes:

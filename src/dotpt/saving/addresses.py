@@ -19,6 +19,9 @@ from dotpt.pickling.tree import ATOMS, DICTS, spelled
 from dotpt.saving.tensors import Storage, Tensor, TensorWriter
 
 
+_UNNAMED = "tensor"  # the address of one that lies nowhere, or under an empty key
+
+
 def named_ranges(value: Any, stream: bytes, writer: TensorWriter) -> list[NamedRange]:
     """The range of each tensor in ``value``, whose pickle is ``stream``."""
     if not writer.storages:
@@ -33,12 +36,11 @@ def named_ranges(value: Any, stream: bytes, writer: TensorWriter) -> list[NamedR
 def _walked(value: Any, writer: TensorWriter) -> list[NamedRange] | None:
     """Addresses in an object of plain containers and tensors; None if there is anything else in it."""
     found: list[NamedRange] = []
-    placed, stands_for, seen = writer.placed, writer.stands_for, set[int]()
-    level: list[tuple[str, Any]] = [
-        ("", {"tensor": value} if id(value) in placed or id(value) in stands_for else value)
-    ]
+    alone, placed, stands_for, seen = writer.alone, writer.placed, writer.stands_for, set[int]()
+    is_one = id(value) in alone or id(value) in placed or id(value) in stands_for
+    level: list[tuple[str, Any]] = [("", {_UNNAMED: value} if is_one else value)]
     while level:
-        prefix, container = level.pop()
+        address, container = level.pop()
         if id(container) in seen:
             continue
         seen.add(id(container))
@@ -46,15 +48,20 @@ def _walked(value: Any, writer: TensorWriter) -> list[NamedRange] | None:
         if children is None:
             return None
         inner = []
+        prefix = address + "." if address else ""
         for key, child in children:
             if type(child) in ATOMS:
                 continue
             name = prefix + (key if type(key) is str else spelled(key))
-            place = placed.get(id(child)) or (placed.get(id(stands_for.get(id(child)))) if stands_for else None)
-            if place is None:
-                inner.append((name + ".", child))
+            identity = id(stands_for.get(id(child), child))
+            if identity in alone:
+                storage = alone[identity]
+                found.append(NamedRange(name or _UNNAMED, storage.key, 0, storage.written))
+            elif identity in placed:
+                storage, tensor = placed[identity]
+                found.append(NamedRange(name or _UNNAMED, storage.key, *_range(storage, tensor)))
             else:
-                found.append(NamedRange(name, place[0].key, *_range(*place)))
+                inner.append((name, child))
         level.extend(reversed(inner))
     return found
 

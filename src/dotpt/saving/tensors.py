@@ -39,11 +39,13 @@ class Storage(Outgoing):
 
     __slots__ = ("index", "moved", "views", "whole")
 
-    def __init__(self, *facts: Any) -> None:
-        super().__init__(*facts)
+    def __init__(
+        self, key: str, dtype: DType, location: str, nbytes: int, keep: Any, address: int, fetch: Fetch | None
+    ) -> None:
+        super().__init__(key, dtype, location, nbytes, keep, address, fetch)
         self.whole = False
         self.index = -1
-        self.views: dict[View, list[_Holes]] = {}
+        self.views: dict[View, list[_Holes]] | None = None
         self.moved: Mapping[View, View] = _UNMOVED
 
 
@@ -151,6 +153,7 @@ class TensorWriter:
     Attributes:
         storages: by what identifies them in memory, in the order in which they are met.
         placed: the storage of each tensor that was written, and how it looks at it, by the tensor's ``id``.
+        alone: the same of tensors that are all of their storage.
         stands_for: the tensor within a parameter, by the ``id`` of the parameter.
         plain: whether every tensor so far was a strided one without anything about it.
     """
@@ -160,6 +163,7 @@ class TensorWriter:
         self._end_of_id = b"Nt" if legacy else b"t"
         self.storages: dict[Any, Storage] = {}
         self.placed: dict[int, tuple[Storage, Tensor]] = {}
+        self.alone: dict[int, Storage] = {}
         self.stands_for: dict[int, Any] = {}
         self.plain = True
         self._plans: list[Plan] = []
@@ -233,17 +237,17 @@ class TensorWriter:
         encoder.parts.append(b"R")
         encoder.memoize(value)
         if not whole:
-            storage.views.setdefault(view, []).append(_Holes(numel, offset, strides))
+            _seen_through(storage, view, _Holes(numel, offset, strides))
         fits = whole and _is_all(view, dtype, storage.nbytes) and encoder.protocol < 4
         return self._plan(encoder, storage, tensor) if fits else None
 
-    def write_like(self, encoder: Encoder, plan: Plan, storage: Storage, tensor: Tensor, value: Any) -> None:
+    def write_like(self, encoder: Encoder, plan: Plan, storage: Storage, value: Any) -> None:
         """A tensor like one that was written before, in one step: state dicts of small tensors live from it.
 
         It is all of ``storage``, which is new.
         """
         storage.whole = True
-        self.placed[id(value)] = storage, tensor
+        self.alone[id(value)] = storage
         storage.index = encoder.next_index
         encoder.alias(value, plan.write(encoder, storage.key.encode()))
 
@@ -308,7 +312,7 @@ class TensorWriter:
             link.holes[mark.what] = self._write_strides(encoder, view.strides)
         if len(link.holes) == 3:
             holes = _Holes(link.holes["storage"], link.holes["offset"], link.holes["strides"])
-            link.storage.views.setdefault(view, []).append(holes)
+            _seen_through(link.storage, view, holes)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -319,21 +323,29 @@ class TensorWriter:
         storages = list(self.storages.values())
         for storage in storages:
             if not storage.whole and storage.views:
-                _cut(storage, encoder)
-            _even(storage)
+                _cut(storage, storage.views, encoder)
+            if storage.nbytes % storage.dtype.itemsize:
+                _even(storage)
         return storages  # type: ignore[return-value]  # a list of storages is one of outgoing storages
 
 
-def _cut(storage: Storage, encoder: Encoder) -> None:
+def _seen_through(storage: Storage, view: View, holes: _Holes) -> None:
+    """Note a view that does not need all of a storage."""
+    if storage.views is None:
+        storage.views = {}
+    storage.views.setdefault(view, []).append(holes)
+
+
+def _cut(storage: Storage, views: dict[View, list[_Holes]], encoder: Encoder) -> None:
     """Leave of a storage what its views use."""
     itemsize = storage.dtype.itemsize
-    cut = compact(storage.nbytes // itemsize, itemsize, list(storage.views))
+    cut = compact(storage.nbytes // itemsize, itemsize, list(views))
     if cut is None:
         return
     storage.cut([(begin * itemsize, end * itemsize) for begin, end in cut.ranges])
-    storage.moved = dict(zip(storage.views, cut.views, strict=True))
+    storage.moved = dict(zip(views, cut.views, strict=True))
     numel = integer_bytes(cut.numel * (1 if storage.dtype.storage else itemsize))
-    for view, places in zip(cut.views, storage.views.values(), strict=True):
+    for view, places in zip(cut.views, views.values(), strict=True):
         for holes in places:
             encoder.parts[holes.numel] = numel
             encoder.parts[holes.offset] = integer_bytes(view.offset)

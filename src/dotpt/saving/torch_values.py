@@ -92,7 +92,7 @@ class TorchValues:
                     storage = self._writer.add(identity, facts.dtype, "cpu", nbytes, untyped, address)
                 else:
                     storage = self._add(identity, untyped, facts.dtype, None)
-                self._writer.write_like(encoder, plan, storage, facts, tensor)
+                self._writer.write_like(encoder, plan, storage, tensor)
                 return None
         dtype = _dtype(tensor.dtype)
         facts = Tensor(

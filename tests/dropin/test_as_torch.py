@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime
 import gzip
 import io
 import os
@@ -12,6 +13,7 @@ import re
 import sys
 import warnings
 import zipfile
+import zoneinfo
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
@@ -333,6 +335,15 @@ def test_safe_globals(value):
         assert (loaded.num, loaded.foo) == (2, "bar")
     else:
         assert loaded == value
+
+
+def test_a_method_of_c_in_a_time_zone():
+    value = {"w": torch.ones(2), "when": datetime.datetime(2025, 1, 1, tzinfo=zoneinfo.ZoneInfo("UTC"))}
+    names = [datetime.datetime, getattr, zoneinfo.ZoneInfo]
+    with safe_globals(names), pytest.raises(pickle.UnpicklingError, match=r"_unpickle.*zoneinfo\.ZoneInfo"):
+        through(value)
+    with safe_globals([*names, zoneinfo.ZoneInfo._unpickle]):
+        assert through(value)["when"] == value["when"]
 
 
 def test_nested_classes():

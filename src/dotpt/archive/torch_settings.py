@@ -83,8 +83,17 @@ def safe_globals() -> list[tuple[str, str, Any]]:
     unpickler = sys.modules.get("torch._weights_only_unpickler")
     if unpickler is None:
         return []
-    named = [(*path.rpartition(".")[::2], value) for path, value in unpickler._get_user_allowed_globals().items()]
+    named = [(*_path_of(path, value), value) for path, value in unpickler._get_user_allowed_globals().items()]
     return [(module, name, value) for module, name, value in named if module.partition(".")[0] not in BLOCKED]
+
+
+def _path_of(path: str, value: Any) -> tuple[str, str]:
+    """Module and name. A class method that is written in C says of neither where it is from; its class does."""
+    owner = getattr(value, "__self__", None)
+    if getattr(value, "__module__", None) is None and isinstance(owner, type):
+        return owner.__module__, f"{owner.__qualname__}.{value.__name__}"
+    module, _, name = path.rpartition(".")
+    return module, name
 
 
 def forced_weights_only() -> bool:

@@ -28,17 +28,19 @@ _STATE = "save its state instead (of a model or an optimizer: its state_dict()),
 
 def not_found(value: Any, module: str, name: str) -> CannotPickle:
     """For a class or function whose name leads nowhere."""
+    # pickle's own words, which programs look for and people search for
+    local = f" (Can't pickle local object {name!r})" if "<locals>" in name else ""
     if "<lambda>" in name:
         return _error(
             value,
-            f"A lambda ({module}.{name}) cannot be saved: it has no name by which a reader could find it.",
+            f"A lambda ({module}.{name}) cannot be saved: it has no name by which a reader could find it{local}.",
             "define it with def at the top level of a module, or leave it out",
         )
     if "<locals>" in name:
         why = "it is defined inside a function, where no reader can find it"
         return _error(
             value,
-            f"{_kind(value)} {module}.{name} cannot be saved: {why}.",
+            f"{_kind(value)} {module}.{name} cannot be saved: {why}{local}.",
             "move it to the top level of a module; of an object, save its state_dict() or vars() instead",
         )
     return _error(

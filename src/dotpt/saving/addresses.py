@@ -18,7 +18,6 @@ from dotpt.pickling.machine import Machine
 from dotpt.pickling.tree import ATOMS, DICTS, spelled
 from dotpt.saving.tensors import Storage, Tensor, TensorWriter
 
-
 _UNNAMED = "tensor"  # the address of one that lies nowhere, or under an empty key
 
 

@@ -316,6 +316,17 @@ def test_metadata(path):
     assert path.read_bytes() == before
 
 
+def test_the_time_if_it_is_wanted(path):
+    dotpt.save(STATE, path, timestamp=True)
+    with dotpt.open(path) as archive:
+        assert archive.manifest.written[:2] == "20"
+        assert archive.manifest.written in archive.writer.because
+    assert dotpt.verify(path).ok
+    dotpt.save(STATE, path)
+    with dotpt.open(path) as archive:
+        assert archive.manifest.written is None
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -38,6 +38,7 @@ FOLDER = "data/"
 VERSION = 1
 COVERED = 4  # the ranges of one record are at most so many times its size: views of views are hashed with the record
 _LONGEST_WRITER = 200
+_is_time = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ").fullmatch
 _is_hash = re.compile(r"[0-9a-f]{32}").fullmatch
 
 # First byte in a record, and first byte behind the range.
@@ -59,10 +60,12 @@ class Manifest:
     Attributes:
         writer: name and version of the program.
         tensors: every tensor by its address.
+        written: when, in UTC, as ISO 8601 has it, if the user wanted that to be noted.
     """
 
     writer: str
     tensors: dict[str, Listed]
+    written: str | None = None
 
 
 # -- writing ----------------------------------------------------------------------------------------------------------
@@ -101,13 +104,17 @@ def covers(ranges: Iterable[Range]) -> int:
 
 
 def manifest_bytes(
-    tensors: Iterable[NamedRange], sizes: Mapping[str, int], hashes: Mapping[tuple[str, Range], str]
+    tensors: Iterable[NamedRange],
+    sizes: Mapping[str, int],
+    hashes: Mapping[tuple[str, Range], str],
+    written: str | None = None,
 ) -> bytes:
     """The record, of a file that is being written.
 
     Args:
         sizes: bytes of each storage in the file.
         hashes: of the ranges that `hashed_ranges` gives, by storage and range.
+        written: when, if that is to be noted.
     """
     from dotpt import __version__
 
@@ -121,8 +128,9 @@ def manifest_bytes(
             found, whole = hashes[key, (0, sizes[key])], True
         place = "" if whole else f'"range":[{begin},{end}],'
         rows[readable_name(name)] = f'{{"hash":"{found}",{place}"record":"{FOLDER}{key}"}}'
+    time = "" if written is None else f',"written":"{written}"'
     listed = ",".join([f"{encode_basestring(name)}:{row}" for name, row in sorted(rows.items())])
-    text = f'{{"dotpt":{VERSION},"hash":"{HASH}","tensors":{{{listed}}},"writer":"dotpt {__version__}"}}'
+    text = f'{{"dotpt":{VERSION},"hash":"{HASH}","tensors":{{{listed}}},"writer":"dotpt {__version__}"{time}}}'
     return text.encode()
 
 
@@ -218,7 +226,10 @@ def read_manifest(container: Container) -> Manifest | None:
     writer, tensors = found.get("writer"), found.get("tensors")
     if type(writer) is not str or len(writer) > _LONGEST_WRITER or type(tensors) is not dict:
         raise ManifestError("The manifest does not give its writer and the tensors.", **facts)
-    return Manifest(writer, {name: _listed(name, entry, facts) for name, entry in tensors.items()})
+    written = found.get("written")
+    if written is not None and not (type(written) is str and _is_time(written)):
+        raise ManifestError("The manifest's time is none.", **facts)
+    return Manifest(writer, {name: _listed(name, entry, facts) for name, entry in tensors.items()}, written)
 
 
 def _listed(name: str, entry: Any, facts: Mapping[str, Any]) -> Listed:

@@ -38,6 +38,7 @@ def write(
     alignment: int = ALIGNMENT,
     checksums: bool = True,
     holes: bool = False,
+    written: str | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write ``draft`` into a sink.
@@ -47,6 +48,7 @@ def write(
         alignment: every record begins at a multiple of this many bytes.
         checksums: whether CRCs are written; torch can be told not to.
         holes: leave the storages' bytes out, to be filled in by somebody else (torch's ``skip_data``).
+        written: when, if that is to be noted.
         progress: called with (bytes written, bytes in all).
     """
     noted = metadata_text(metadata or {})
@@ -61,7 +63,7 @@ def write(
         storages.leave_out()
     else:
         storages.write()
-        listed = manifest.manifest_bytes(draft.tensors, storages.sizes, storages.hashes)
+        listed = manifest.manifest_bytes(draft.tensors, storages.sizes, storages.hashes, written)
         writer.add(manifest.MANIFEST, listed, checksum=True)  # a wrong hash in it would blame a tensor that is whole
     writer.add("version", b"3\n")
     writer.add(".data/serialization_id", _serialization_id(writer))

@@ -96,7 +96,8 @@ def _zip(contents: Contents, manifest: Manifest | None) -> Claim:
     if other is not None:
         return inferred("a zip tool other than torch's", other)
     if manifest is not None:
-        return confirmed(manifest.writer, "its manifest says so")
+        when = f", and when: {manifest.written}" if manifest.written else ""
+        return confirmed(manifest.writer, f"its manifest says so{when}")
     if "format_version" in facts or "storage_alignment" in facts:
         named = ".format_version" if "format_version" in facts else ".storage_alignment"
         if since > (2, 7):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from time import gmtime, strftime
 from typing import Any
 
 from dotpt.archive import collector, torch_settings
@@ -28,6 +29,7 @@ def save(
     _disable_byteorder_record: bool = False,
     *,
     metadata: Mapping[str, Any] | None = None,
+    timestamp: bool = False,
     format: str = "zip",
     durable: bool = True,
     verify: bool = False,
@@ -51,6 +53,7 @@ def save(
         pickle_module: another module's pickler is to write the object (dill, cloudpickle); as torch.save's.
         pickle_protocol: as torch.save's; the same as ``protocol``.
         metadata: what to note in the file: JSON values by name, read by `dotpt.read_metadata`.
+        timestamp: note the time, too. Then the same object no longer gives the same bytes.
         format: ``"zip"``, or ``"legacy"`` for torch before 1.6.
         durable: wait until the disk has it, so that it survives a power cut.
         verify: read it back from the disk before it takes the old one's place.
@@ -79,7 +82,7 @@ def save(
         raise UsageError(f"There is no format {format!r}.", hint='use "zip" or "legacy"')
     legacy = format == "legacy" or not _use_new_zipfile_serialization
     settings = torch_settings.for_saving()
-    _check(dest, legacy, metadata, settings)
+    _check(dest, legacy, metadata or timestamp, settings)
     if pickle_module is not None and getattr(pickle_module, "__name__", "") in ("pickle", "_pickle"):
         pickle_module = None
     protocol = protocol if pickle_protocol is None else pickle_protocol
@@ -103,6 +106,7 @@ def save(
                 alignment=alignment or settings.alignment,
                 checksums=settings.checksums,
                 holes=settings.skip_data,
+                written=strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()) if timestamp else None,
                 progress=progress,
             )
         if isinstance(out, ReadBack):
@@ -110,7 +114,7 @@ def save(
         sink.commit()
 
 
-def _check(dest: Any, legacy: bool, metadata: Any, settings: torch_settings.Saving) -> None:
+def _check(dest: Any, legacy: bool, notes: Any, settings: torch_settings.Saving) -> None:
     """Refuse what cannot be done before anything is encoded."""
     if not isinstance(dest, (str, os.PathLike)) and not hasattr(dest, "write"):
         raise NotWritable(
@@ -118,7 +122,7 @@ def _check(dest: Any, legacy: bool, metadata: Any, settings: torch_settings.Savi
             found=type(dest).__name__,
             hint="the object comes first, then the destination: dotpt.save(model.state_dict(), 'weights.pt')",
         )
-    if legacy and metadata:
+    if legacy and notes:
         raise UsageError("The legacy format has no place for metadata.", hint='leave format="legacy" out')
     if legacy and settings.skip_data:
         raise SkipDataNeedsZip("Cannot use skip_data with the legacy format.", hint="leave it out, or save as zip")

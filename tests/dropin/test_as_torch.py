@@ -449,6 +449,7 @@ def test_a_pickler_of_ones_own():
         loaded = torch.load(file, pickle_module=Own)
         assert torch.equal(loaded["w"], value["w"])
         assert torch.equal(loaded["v"], value["v"])
+        assert dotpt.verify(file.getvalue()).ok
 
 
 def test_torchscript(mode):

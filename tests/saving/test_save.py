@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -343,6 +344,24 @@ def test_arguments_that_make_no_sense(path, options, said):
         dotpt.save(STATE, path, **options)
     assert said in str(caught.value)
     assert not path.exists()
+
+
+def test_a_pickler_of_ones_own(path):
+    class Module:
+        Pickler = pickle.Pickler
+
+    dotpt.save({"config": [1, "x"]}, path, pickle_module=Module)
+    assert dotpt.load(path, backend="numpy") == {"config": [1, "x"]}
+    assert dotpt.verify(path).ok
+
+
+def test_records_of_another_file_are_no_values(path):
+    dotpt.save(STATE, path)
+    with dotpt.open(path) as archive:
+        with pytest.raises(UsageError, match="TensorRef is a record of another file") as caught:
+            dotpt.save({"state": archive.tree}, path)
+        assert caught.value.key == "state.w"
+        dotpt.save({"state": {"w": archive["w"].numpy()}}, path)
 
 
 def test_arguments_in_the_wrong_order(path):

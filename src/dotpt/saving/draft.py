@@ -9,9 +9,12 @@ from typing import Any
 from dotpt.errors import UsageError
 from dotpt.formats.draft import Draft
 from dotpt.pickling.encoder import Encoder
+from dotpt.pickling.values import InertGlobal, InertObject
 from dotpt.saving.addresses import named_ranges
 from dotpt.saving.tensors import TensorWriter
+from dotpt.tensors.refs import StorageRef, TensorRef
 
+_RECORDS = (TensorRef, StorageRef, InertObject, InertGlobal)
 ARRAYS = ("auto", "tensors", "numpy")
 
 
@@ -30,16 +33,16 @@ def draft_of(
     if arrays not in ARRAYS:
         raise UsageError(f"arrays={arrays!r} is not understood.", hint='use "auto", "tensors" or "numpy"')
     writer = TensorWriter(compacting=compacting and pickle_module is None, legacy=legacy)
-    types: dict[type, Any] = {}
+    types: dict[type, Any] = dict.fromkeys(_RECORDS, _refuse_record)
     reduce = persistent = torch_values = None
     if "torch" in sys.modules:  # else there is no object of torch's
         from dotpt.saving.torch_values import TorchValues
 
         torch_values = TorchValues(writer, protocol, legacy=legacy)
-        if pickle_module is not None:
-            return _foreign(value, pickle_module, protocol, torch_values, writer)
         types |= torch_values.types
         reduce, persistent = torch_values.reduce, torch_values.module_id if legacy else None
+    if pickle_module is not None:
+        return _foreign(value, pickle_module, protocol, torch_values, writer)
     if "numpy" in sys.modules and arrays != "numpy":
         from dotpt.saving.numpy_values import NumpyValues, holds_arrays_alone
 
@@ -53,15 +56,24 @@ def draft_of(
     return Draft(stream, storages, named_ranges(value, stream, writer), keep=(encoder, writer))
 
 
+def _refuse_record(encoder: Encoder, value: Any) -> None:
+    """A record of another file, as `dotpt.open` gives it, would be a name of ours in a file that torch is to read."""
+    raise UsageError(
+        f"A {type(value).__name__} is a record of another file, and no value.",
+        hint="dotpt.load gives the file's values; ref.numpy() or ref.torch() those of one tensor",
+    )
+
+
 def _foreign(value: Any, module: Any, protocol: int, torch_values: Any, writer: TensorWriter) -> Draft:
     """The object as somebody else's pickler writes it; the storages are ours."""
     buffer = BytesIO()
 
     class Pickler(module.Pickler):  # type: ignore[misc]
         def persistent_id(self, value: Any) -> Any:
-            return torch_values.persistent_id(value)
+            return None if torch_values is None else torch_values.persistent_id(value)
 
     Pickler(buffer, protocol=protocol).dump(value)
     stream = buffer.getvalue()
     storages = writer.settle(Encoder())
-    return Draft(stream, storages, keep=(value, writer))
+    writer.plain = False  # its tensors are found in the stream
+    return Draft(stream, storages, named_ranges(value, stream, writer), keep=(value, writer))

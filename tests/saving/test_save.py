@@ -16,6 +16,7 @@ import pytest
 
 import dotpt
 from dotpt.errors import CannotPickle, NotWritable, TensorError, UnsupportedError, UsageError
+from dotpt.source.atomic import FileSink
 
 try:
     import torch
@@ -299,13 +300,23 @@ def test_read_back(path, options):
     assert dotpt.load(path, backend="numpy")["w"].tolist() == STATE["w"].tolist()
 
 
-def test_progress(path):
+@pytest.mark.parametrize("format", ["zip", "legacy"])
+def test_progress(path, format):
     steps = []
-    dotpt.save(
-        {f"w{n}": np.zeros(1 << 20, np.float32) for n in range(4)}, path, progress=lambda *step: steps.append(step)
-    )
+    state = {f"w{n}": np.zeros(1 << 20, np.float32) for n in range(4)}
+    dotpt.save(state, path, progress=lambda *step: steps.append(step), format=format)
     assert steps == sorted(steps)
     assert steps[-1] == (16 << 20, 16 << 20)
+
+
+@pytest.mark.parametrize("format", ["zip", "legacy"])
+def test_room_is_asked_for_before_anything_is_written(path, format, monkeypatch):
+    asked = []
+    monkeypatch.setattr(FileSink, "reserve", lambda self, size: asked.append((size, self.position)))
+    dotpt.save(STATE, path, format=format)
+    ((size, position),) = asked
+    assert position == 0
+    assert path.stat().st_size <= size <= path.stat().st_size + 20_000
 
 
 def test_metadata(path):

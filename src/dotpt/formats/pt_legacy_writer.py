@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from dotpt.errors import UnsupportedError
@@ -19,8 +20,11 @@ MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 
 
-def write(draft: Draft, sink: Any, protocol: int) -> None:
+def write(draft: Draft, sink: Any, protocol: int, progress: Callable[[int, int], None] | None = None) -> None:
     """Write ``draft`` into a sink.
+
+    Args:
+        progress: called with (bytes written, bytes in all).
 
     Raises:
         UnsupportedError: on a big-endian machine, whose elements would have to be turned round.
@@ -35,10 +39,16 @@ def write(draft: Draft, sink: Any, protocol: int) -> None:
     storages = {storage.key: storage for storage in draft.storages}
     keys = sorted(storages)
     heads = [Encoder(protocol).dump(value) for value in (MAGIC, PROTOCOL_VERSION, facts)]
-    sink.write(b"".join([*heads, draft.pickle, Encoder(protocol).dump(keys)]))
+    begin = b"".join([*heads, draft.pickle, Encoder(protocol).dump(keys)])
+    sink.reserve(len(begin) + 8 * len(keys) + draft.nbytes)
+    sink.write(begin)
+    done = 0
     for key in keys:
         storage = storages[key]
         itemsize = storage.dtype.itemsize if storage.dtype.storage else 1
         sink.write((storage.written // itemsize).to_bytes(8, "little"))
         for piece in storage.pieces():
             sink.write(piece)
+            done += len(piece)
+            if progress is not None:
+                progress(done, draft.nbytes)

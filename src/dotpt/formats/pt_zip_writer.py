@@ -87,7 +87,6 @@ class _Storages:
         self._done = 0
         self.sizes = {storage.key: storage.written for storage in draft.storages}
         self.hashes: dict[tuple[str, Range], str] = {}
-        self.sizes = {storage.key: storage.written for storage in draft.storages}
 
     def leave_out(self) -> None:
         """Write the records without their bytes."""

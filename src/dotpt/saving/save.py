@@ -52,6 +52,8 @@ def save(
         dest: a path, a binary file object (also one that cannot seek), or an fsspec address.
         pickle_module: another module's pickler is to write the object (dill, cloudpickle); as torch.save's.
         pickle_protocol: as torch.save's; the same as ``protocol``.
+        _use_new_zipfile_serialization: False is ``format="legacy"``, as torch.save says it.
+        _disable_byteorder_record: has no effect, as in torch 2.13: the record is always there.
         metadata: what to note in the file: JSON values by name, read by `dotpt.read_metadata`.
         timestamp: note the time, too. Then the same object no longer gives the same bytes.
         format: ``"zip"``, or ``"legacy"`` for torch before 1.6.
@@ -97,7 +99,7 @@ def save(
     ):
         out = ReadBack(sink) if verify else sink
         if legacy:
-            pt_legacy_writer.write(draft, out, protocol)
+            pt_legacy_writer.write(draft, out, protocol, progress)
         else:
             pt_zip_writer.write(
                 draft,

@@ -366,15 +366,6 @@ def test_a_pickler_of_ones_own(path):
     assert dotpt.verify(path).ok
 
 
-def test_records_of_another_file_are_no_values(path):
-    dotpt.save(STATE, path)
-    with dotpt.open(path) as archive:
-        with pytest.raises(UsageError, match="TensorRef is a record of another file") as caught:
-            dotpt.save({"state": archive.tree}, path)
-        assert caught.value.key == "state.w"
-        dotpt.save({"state": {"w": archive["w"].numpy()}}, path)
-
-
 def test_arguments_in_the_wrong_order(path):
     with pytest.raises(NotWritable, match="the object comes first"):
         dotpt.save(str(path), STATE)

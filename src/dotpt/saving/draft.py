@@ -11,10 +11,10 @@ from dotpt.formats.draft import Draft
 from dotpt.pickling.encoder import Encoder
 from dotpt.pickling.values import InertGlobal, InertObject
 from dotpt.saving.addresses import named_ranges
+from dotpt.saving.file_values import FileValues
 from dotpt.saving.tensors import TensorWriter
-from dotpt.tensors.refs import StorageRef, TensorRef
 
-_RECORDS = (TensorRef, StorageRef, InertObject, InertGlobal)
+_RECORDS = (InertObject, InertGlobal)
 ARRAYS = ("auto", "tensors", "numpy")
 
 
@@ -33,7 +33,7 @@ def draft_of(
     if arrays not in ARRAYS:
         raise UsageError(f"arrays={arrays!r} is not understood.", hint='use "auto", "tensors" or "numpy"')
     writer = TensorWriter(compacting=compacting and pickle_module is None, legacy=legacy)
-    types: dict[type, Any] = dict.fromkeys(_RECORDS, _refuse_record)
+    types: dict[type, Any] = dict.fromkeys(_RECORDS, _refuse_record) | FileValues(writer).types
     reduce = persistent = torch_values = None
     if "torch" in sys.modules:  # else there is no object of torch's
         from dotpt.saving.torch_values import TorchValues
@@ -57,10 +57,10 @@ def draft_of(
 
 
 def _refuse_record(encoder: Encoder, value: Any) -> None:
-    """A record of another file, as `dotpt.open` gives it, would be a name of ours in a file that torch is to read."""
+    """An inert record would be a name of ours in a file that torch is to read."""
     raise UsageError(
-        f"A {type(value).__name__} is a record of another file, and no value.",
-        hint="dotpt.load gives the file's values; ref.numpy() or ref.torch() those of one tensor",
+        f"An {type(value).__name__} stands for a class of another file ({value!r:.100}), and cannot be saved.",
+        hint="dotpt.rescue gives the tensors and plain values of such a file",
     )
 
 

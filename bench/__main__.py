@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import dotpt
-from bench import files, reading, saving
+from bench import files, fitting, reading, saving
 from bench.measure import Result, run
 
 
@@ -31,12 +31,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="dotpt-bench-") as folder:
         inputs = files.make(Path(folder), arguments.scale)
         results = []
-        for job in (*reading.jobs(inputs), *saving.jobs(inputs)):
+        for job in (*reading.jobs(inputs), *saving.jobs(inputs), *fitting.jobs(inputs)):
             if arguments.only in f"{job.name} / {job.peer_name}":
                 with console.status(f"{job.name} / {job.peer_name}"):
                     results.append(run(replace(job, rounds=arguments.rounds or job.rounds)))
         wanted = arguments.only in "memory"
-        peaks = {"load": reading.memory(inputs), "save": saving.memory(inputs)} if wanted else {}
+        rooms = {"load": reading, "save": saving, "fit": fitting}
+        peaks = {name: room.memory(inputs) for name, room in rooms.items()} if wanted else {}
     show(console, results, peaks)
     out = Path(__file__).parent / "out"
     out.mkdir(exist_ok=True)
@@ -62,6 +63,8 @@ def show(console: Console, results: list[Result], peaks: dict[str, dict[str, flo
     console.print(table)
     for who, share in peaks.get("load", {}).items():
         console.print(f"peak memory of {who} of 1 GiB, over its size: {share:+.1%} (bar +5 %, aim +2 %)")
+    for who, share in peaks.get("fit", {}).items():
+        console.print(f"peak memory of {who} of 1 GiB, over the model's size: {share:+.1%} (bar +5 %)")
     for who, extra in peaks.get("save", {}).items():
         console.print(f"peak extra memory of {who} of 1 GiB: {extra / saving.MIB:,.1f} MiB (bar 32 MiB, aim 16 MiB)")
 

@@ -20,6 +20,7 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(dotpt.__path__, "dotpt.")
     if module.name != "dotpt.__main__" and (find_spec("torch") or ".torch_" not in module.name)
 )
+NEEDS_TORCH = "<!-- needs torch -->"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -31,9 +32,17 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def run(found: doctest.DocTest) -> None:
+    """Run one docstring's examples, unless they need a torch that is not installed."""
+    needs_torch = any(re.match(r"(import|from)\b.*\btorch\b", example.source) for example in found.examples)
+    if not needs_torch or find_spec("torch") is not None:
+        assert doctest.DocTestRunner(optionflags=FLAGS).run(found).failed == 0
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_docstrings(name: str, desk: Path) -> None:
-    assert doctest.testmod(importlib.import_module(name), optionflags=FLAGS).failed == 0
+    for found in doctest.DocTestFinder().find(importlib.import_module(name)):
+        run(found)
 
 
 @pytest.mark.parametrize("name", [name for name in dotpt.__all__ if name in dotpt._HOME])
@@ -41,17 +50,21 @@ def test_examples_of_public_names(name: str, desk: Path) -> None:
     """They say that they are of ``dotpt``, so the search of their own module passes them over."""
     value = getattr(dotpt, name)
     home = vars(importlib.import_module(dotpt._HOME[name]))
-    runner = doctest.DocTestRunner(optionflags=FLAGS)
     for found in doctest.DocTestFinder().find(value, name, module=False, globs=dict(home)):
-        assert runner.run(found).failed == 0
+        run(found)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_of_pages(page: Path, desk: Path) -> None:
-    """Blocks fenced as ``pycon`` are run, one session a page; a page that needs torch says so in its first lines."""
+    """Blocks fenced as ``pycon`` are run, one session a page.
+
+    A page that needs torch says so in its first lines, a single block right above itself.
+    """
     text = page.read_text()
-    if "<!-- needs torch -->" in text and find_spec("torch") is None:
+    torch_is_here = find_spec("torch") is not None
+    if NEEDS_TORCH in "\n".join(text.splitlines()[:4]) and not torch_is_here:
         pytest.skip("the page's examples need torch")
-    code = "\n".join(re.findall(r"```pycon\n(.*?)```", text, re.DOTALL))
+    blocks = re.findall(rf"({NEEDS_TORCH}\n)?```pycon\n(.*?)```", text, re.DOTALL)
+    code = "\n".join(block for marked, block in blocks if torch_is_here or not marked)
     test = doctest.DocTestParser().get_doctest(code, {"dotpt": dotpt}, page.name, str(page), 0)
     assert doctest.DocTestRunner(optionflags=FLAGS).run(test).failed == 0

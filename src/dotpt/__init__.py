@@ -23,10 +23,14 @@ _HOME = {
     "UnsafeGlobal": "dotpt.errors",
     "inspect": "dotpt.inspect.report",
     "load": "dotpt.archive.load",
+    "load_into": "dotpt.models.load_into",
+    "load_model": "dotpt.models.load_model",
     "open": "dotpt.archive.archive",
     "patch_torch": "dotpt.dropin.patch",
     "read_metadata": "dotpt.saving.metadata",
+    "rescue": "dotpt.rescue.rescue",
     "save": "dotpt.saving.save",
+    "save_model": "dotpt.models.save_model",
     "set_metadata": "dotpt.saving.metadata",
     "verify": "dotpt.archive.verify",
 }
@@ -43,15 +47,23 @@ __all__ = [
     "UnsafeGlobal",
     "inspect",
     "load",
+    "load_into",
+    "load_model",
+    "models",
     "open",
     "patch_torch",
     "read_metadata",
+    "rescue",
     "save",
+    "save_model",
     "set_metadata",
     "verify",
 ]
 
+_ROOMS = frozenset(("models",))  # rooms that are public themselves
+
 if TYPE_CHECKING:
+    from dotpt import models as models
     from dotpt.archive.archive import Archive as Archive
     from dotpt.archive.archive import open as open
     from dotpt.archive.load import load as load
@@ -62,9 +74,13 @@ if TYPE_CHECKING:
     from dotpt.errors import UnsafeGlobal as UnsafeGlobal
     from dotpt.inspect.report import inspect as inspect
     from dotpt.limits import Limits as Limits
+    from dotpt.models.load_into import load_into as load_into
+    from dotpt.models.load_model import load_model as load_model
+    from dotpt.models.save_model import save_model as save_model
     from dotpt.pickling.values import GlobalName as GlobalName
     from dotpt.pickling.values import InertGlobal as InertGlobal
     from dotpt.pickling.values import InertObject as InertObject
+    from dotpt.rescue.rescue import rescue as rescue
     from dotpt.saving.metadata import read_metadata as read_metadata
     from dotpt.saving.metadata import set_metadata as set_metadata
     from dotpt.saving.save import save as save
@@ -72,11 +88,13 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _ROOMS:
+        return import_module(f"dotpt.{name}")
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module 'dotpt' has no attribute {name!r}")
-    from importlib import import_module
-
     value = getattr(import_module(home), name)
     # Tracebacks and help say dotpt.X, wherever X lives in the house.
     if getattr(value, "__module__", "").startswith("dotpt."):

@@ -33,6 +33,20 @@
     * MissingDependency (ImportError): an optional package is needed
     * UsageError (ValueError): an argument that makes no sense
         * NotWritable (AttributeError, TypeError): something that is no destination
+        * RulesError: rules that rename or reshape tensors, and that do not say how, or do not fit the tensors
+        * CannotDescribe (TypeError): a model whose constructor's arguments are not known, or cannot be written down
+    * FitError (RuntimeError): weights and a model do not fit together
+    * OptimizerMismatch (ValueError): the saved state of an optimizer and an optimizer do not belong together
+        * AmbiguousOptimizer: there are several, and nothing tells which is meant
+        * NoOptimizer (KeyError): there is none where it was looked for
+    * NoArchitecture (LookupError): a file that does not say how its model is built
+    * ArgumentsChanged (TypeError): a class that no longer takes the arguments that a model was built with
+    * ModelChanged (RuntimeError): the code of a saved model is no longer the one that it was saved with
+    * OutputsDiffer (RuntimeError): a loaded model does not give the outputs that were recorded
+    * NoWeights (KeyError): there are no weights where they were looked for
+        * AmbiguousWeights: there are several, and nothing tells which are meant
+
+And one warning, for a file that is loaded: ClassesChanged (UserWarning): its classes are not what they were.
 
 A message is one sentence, then where, then ``Try: ...``. The facts of it are attributes, so a program need
 not read the words.
@@ -324,3 +338,94 @@ class UsageError(DotptError, ValueError):
 
 class NotWritable(UsageError, AttributeError, TypeError):
     """The destination is nothing that bytes can be written to."""
+
+
+class RulesError(UsageError):
+    """A rule that is no rule, does not fit the tensors that it matches, or cannot be turned round.
+
+    `key` is the tensor concerned, `found` the rule as text.
+    """
+
+
+class NoWeights(DotptError, KeyError):
+    """There are no weights where they were looked for; the message says what there is."""
+
+    __str__ = DotptError.__str__
+
+
+class AmbiguousWeights(NoWeights):
+    """Several networks lie in one file, and nothing tells which is meant."""
+
+
+class OptimizerMismatch(DotptError, ValueError):
+    """The saved state of an optimizer and an optimizer do not belong together. The optimizer is as it was.
+
+    Attributes:
+        report: the `OptimizerReport`, if it came as far as that.
+    """
+
+    report: Any = None
+
+
+class AmbiguousOptimizer(OptimizerMismatch):
+    """Several optimizers lie in one file, and nothing tells which is meant; `found` is the list of their addresses."""
+
+
+class NoOptimizer(OptimizerMismatch, KeyError):
+    """There is no state of an optimizer where it was looked for; the message says what there is."""
+
+    __str__ = DotptError.__str__
+
+
+class FitError(DotptError, RuntimeError):
+    """Weights and a model do not fit together. Unless the message says otherwise, the model is as it was.
+
+    Attributes:
+        report: the `FitReport`: what is missing, unexpected and of another shape.
+        table: the most important rows of it, as text.
+    """
+
+    report: Any = None
+    table: str = ""
+
+    def __str__(self) -> str:
+        where = f" ({self.where})" if self.where else ""
+        hint = f"\nTry: {readable(self.hint)}" if self.hint else ""
+        table = f"\n{readable(self.table)}" if self.table else ""
+        return readable(self.problem) + where + table + hint
+
+
+class CannotDescribe(UsageError, TypeError):
+    """A model whose constructor's arguments are not known, or hold what the record cannot; `key` names the argument."""
+
+
+class NoArchitecture(DotptError, LookupError):
+    """The file holds weights, and nothing of the model that they belong to."""
+
+
+class ArgumentsChanged(DotptError, TypeError):
+    """A class does not take the arguments that the model was built with; `found` names those that do not fit."""
+
+
+class ModelChanged(DotptError, RuntimeError):
+    """The model that the code builds now is not of the structure that was saved."""
+
+
+class OutputsDiffer(DotptError, RuntimeError):
+    """A loaded model does not give the outputs that were recorded; `key` names the first that differs.
+
+    Attributes:
+        difference: the largest difference of two elements, or None if shapes or types differ already.
+    """
+
+    difference: float | None = None
+
+
+class ClassesChanged(UserWarning):
+    """Classes that a file names are not what they were when it was saved. What was loaded is as good as it can be.
+
+    Attributes:
+        changes: a record for each class: its name, what was filled in, what is missing (`ClassChange`).
+    """
+
+    changes: tuple[Any, ...] = ()

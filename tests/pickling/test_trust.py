@@ -431,13 +431,13 @@ def test_a_class_that_has_moved(package: Path) -> None:
     error = broken(p.pickled(p.global_("trusted_package.nets", "OldNet")))
     assert isinstance(error, (NameMissing, AttributeError))
     assert error.name == "OldNet"
-    assert 'trust=[(Class, "trusted_package.nets.OldNet")]' in error.hint
+    assert 'remap={"trusted_package.nets.OldNet": Class}' in error.hint
 
 
 def test_a_class_of_the_script_that_saved_it() -> None:
     error = broken(p.pickled(p.global_("__main__", "MyNet")))
     assert "a class of the script that saved it" in str(error)
-    assert 'trust=[(MyNet, "__main__.MyNet")]' in error.hint
+    assert 'remap={"__main__.MyNet": MyNet}' in error.hint
     found = load(p.pickled(p.global_("__main__", "MyNet"), p.empty_tuple(), p.newobj()), [(Plain, "__main__.MyNet")])
     assert type(found) is Plain
 

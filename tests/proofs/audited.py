@@ -44,6 +44,7 @@ WARM = (
     "zip/custom_objects.pt",
     "zip/numpy_kinds.pt",
     "zip/sparse_csr.pt",
+    "zip/module.pt",
     "zip/nested_jagged.pt",
     "zip/nested_strided.pt",
     "zip/quantized_channel_quint8.pt",
@@ -63,6 +64,8 @@ WARM = (
     "zip/conj_view.pt",
     "zip/optimizer_adamw.pt",
     "zip/meta.pt",
+    "zip/module_custom.pt",
+    "other/script.pt",
 )
 
 
@@ -73,6 +76,7 @@ def act(path: Path, backend: str) -> str:
         _look,
         _inspect,
         _verify,
+        lambda path: _rescue(path, backend),
         lambda path: dotpt.load(path, backend=backend, unknown="inert", limits=dotpt.Limits(deflated=True)),
     ):
         try:
@@ -101,6 +105,11 @@ def _inspect(path: Path) -> None:
 
 def _verify(path: Path) -> None:
     dotpt.verify(path)
+
+
+def _rescue(path: Path, backend: str) -> None:
+    with dotpt.rescue(path, backend=backend, limits=dotpt.Limits(deflated=True)) as rescued:
+        repr(rescued), rescued.to_dict(), str(rescued.tree), rescued.state_dict
 
 
 def main(backend: str, paths: list[Path]) -> None:

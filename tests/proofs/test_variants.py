@@ -51,7 +51,7 @@ SWAPPED_WRONG = frozenset(("dtype_uint16", "dtype_uint32", "dtype_uint64", "dtyp
 UNKNOWN = frozenset(
     name
     for name, entry in OBJECTS.items()
-    if dotpt.open(zip_bytes(entry())).unknown_globals  # by our own judgement; the list below must be all of it
+    if dotpt.inspect(zip_bytes(entry())).safety.verdict != "harmless"  # by our own judgement; the list below must be all of it
 )
 
 
@@ -304,6 +304,9 @@ def test_numpy_gives_the_same_bits(name: str, tmp_path: Path) -> None:
 def test_the_numpy_back_end_loads_whole_objects(name: str, tmp_path: Path) -> None:
     for variant in ("zip", "legacy", "big_endian"):
         path = write(variant, name, tmp_path)
+        if isinstance(OBJECTS[name](), torch.nn.Module):  # without torch there is no module, only the record of one
+            assert isinstance(dotpt.load(path, backend="numpy", unknown="inert"), dotpt.InertObject)
+            continue
         compared = walk_both(ours(path, unknown="inert"), dotpt.load(path, backend="numpy", unknown="inert"), name)
         with dotpt.open(path) as archive:
             assert compared >= len({id(ref) for _, ref in named_tensors(archive.tree, 1000)}), name

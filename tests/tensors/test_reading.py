@@ -95,6 +95,24 @@ def test_any_records_get_their_bytes(spans: list[tuple[int, int]], threads: int)
     ]
 
 
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_records_are_read_into_memory_that_is_there(name: str, every: int) -> None:
+    """All of them, or every other one; the rest gets memory of its own."""
+    spans = LAYOUTS[name]
+    chosen = records(CONTENT, spans)
+    targets = {number: memoryview(bytearray(size)) for number, (_, size) in list(enumerate(spans))[::every]}
+    found = read(Counting(CONTENT), chosen, targets=targets, threads=2)
+    assert found == [CONTENT[at : at + size] for at, size in spans]
+    assert all(bytes(target) == found[number] for number, target in targets.items())
+    if any(size for _, size in spans[:1]):
+        damaged = bytearray(CONTENT)
+        damaged[spans[0][0]] ^= 1
+        with pytest.raises(ChecksumMismatch):
+            read(Counting(bytes(damaged)), chosen, targets=targets)
+
+
 def test_many_small_neighbours_are_one_read() -> None:
     source = Counting(CONTENT)
     read(source, records(CONTENT, [(64 * n, 60) for n in range(5_000)]))

@@ -19,6 +19,7 @@ from dotpt.pickling.values import GlobalName
 from dotpt.tensors.refs import TensorRef
 
 if TYPE_CHECKING:
+    from dotpt.formats.architecture import Architecture
     from dotpt.formats.manifest import Manifest
     from dotpt.inspect.claims import Claim
     from dotpt.inspect.report import Report
@@ -80,6 +81,7 @@ class Archive:
         self._closed = False
         self._noted = False
         self._manifest: Manifest | Literal[False] | None = False
+        self._architecture: Architecture | Literal[False] | None = False
 
     # -- facts ------------------------------------------------------------------------------------------------
 
@@ -149,6 +151,15 @@ class Archive:
 
             self._manifest = self._added(read_manifest, "The tensors' hashes cannot be read")
         return self._manifest or None
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """What `dotpt.save_model` noted of the model: its class and what it was built with. None if nothing was."""
+        if self._architecture is False:
+            from dotpt.formats.architecture import read_architecture
+
+            self._architecture = self._added(read_architecture, "The model's architecture cannot be read")
+        return self._architecture or None
 
     def _added(self, read: Callable[[Container], Any], problem: str) -> Any:
         """One of the records that dotpt adds. If it is broken, that is only noted, for no tensor depends on it."""
@@ -280,12 +291,18 @@ def build(make: Callable[[], Any], contents: Contents) -> Any:
         ) from error
 
 
+def backend_of(backend: str) -> str:
+    """The back end that a name stands for: for ``auto`` torch where it is installed, else numpy."""
+    if backend != "auto":
+        return backend
+    from importlib.util import find_spec
+
+    return "torch" if find_spec("torch") is not None else "numpy"
+
+
 def make_backend(backend: str, memories: Memories, map_location: Any = None) -> Any:
     """The maker of leaves for ``numpy``, ``torch`` or ``auto`` (torch where it is installed)."""
-    if backend == "auto":
-        from importlib.util import find_spec
-
-        backend = "torch" if find_spec("torch") is not None else "numpy"
+    backend = backend_of(backend)
     if backend == "numpy":
         if map_location not in (None, "cpu"):
             raise UsageError("map_location needs the torch back end.", hint="pip install 'dotpt[torch]'")

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from dotpt.archive import collector, torch_settings
-from dotpt.archive.archive import Archive, build, make_backend
+from dotpt.archive.archive import Archive, backend_of, build, make_backend
 from dotpt.archive.memories import Memories, storages_of
 from dotpt.archive.opening import open_contents
 from dotpt.errors import TensorError, UsageError
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.pickling.asked import untrusted
+from dotpt.pickling.changes import Changes
 from dotpt.pickling.explain import unsafe_globals
+from dotpt.pickling.nn_names import HOLDERS, is_part_of_torch
+from dotpt.pickling.nn_records import first_oddity
 from dotpt.pickling.revive import Reviver
 from dotpt.pickling.tree import keep, named_tensors, transform
 from dotpt.pickling.trust import NOTHING, Trust
-from dotpt.pickling.values import InertObject
+from dotpt.pickling.values import GlobalName, InertObject
 from dotpt.tensors.refs import StorageRef, TensorRef
 
 Progress = Callable[[int, int], None]
@@ -41,6 +45,7 @@ def load(
     limits: Limits = DEFAULT_LIMITS,
     unknown: str = "error",
     trust: Any = None,
+    remap: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     allow_download: bool = False,
     storage_options: Mapping[str, Any] | None = None,
@@ -50,6 +55,10 @@ def load(
     By default the tensors are copied into memory of their own, and the file's checksums are verified in the
     same pass. Devices in the file are ignored: everything comes to the CPU unless ``map_location`` says where.
 
+    A whole model made of torch's own layers is loaded as it is, ready to be called. Classes of anybody else's are only
+    built if ``trust`` or ``remap`` names them. What is not as it was saved (a class that has moved, an attribute that
+    it has got since) is reported by a `dotpt.errors.ClassesChanged` warning.
+
     Args:
         source: a path, ``http(s)://`` or fsspec address, bytes, or a binary file object.
         map_location: where tensors go: a device, its name, a dictionary from saved to wanted names, or a
@@ -58,7 +67,7 @@ def load(
             the file says. ``pickle`` itself is the same as ``weights_only=False``.
         weights_only: False trusts whatever the file names, as torch.load does then: ``trust="all"``. Otherwise
             only what is known to be harmless, what ``trust`` names, and what torch was told with
-            ``add_safe_globals``.
+            ``add_safe_globals``. True refuses whole models, also those of torch's own layers.
         backend: ``"torch"``, ``"numpy"``, or ``"auto"``: torch where it is installed.
         mmap: map a local file instead of reading it: instant, copy-on-write. With ``verify`` every byte is
             still read once; pass ``verify=False`` to touch nothing.
@@ -72,13 +81,17 @@ def load(
         unknown: ``"error"`` refuses a file that names unknown classes; ``"inert"`` gives inert records.
         trust: classes and functions that may be imported and built, and that run their own code then: a list of
             names (``"my_pkg.Net"``), globs (``"my_pkg.*"``) and classes themselves, or ``"all"`` for whatever the
-            file names. Trust a file that way as you would trust a program.
+            file names. Trust a file that way as you would trust a program. A class itself is also taken for one of
+            the same name in another module, which is reported.
+        remap: where classes of the file are now: ``{"old.module.Net": "new.module.Net"}``, or the class itself in
+            place of the new name, or ``{"old_pkg.*": "new_pkg.*"}``. They are trusted thereby.
         progress: called with (bytes done, bytes in all) while tensors are read.
         allow_download: fetch a whole remote file where the server cannot send parts.
         storage_options: for an address: ``headers``, or what its fsspec file system takes.
 
     Raises:
         UnsafeGlobal: it names classes or functions outside the known harmless ones and `trust`; lists every one.
+        UsageError: a class in ``trust`` could stand for several names of the file, or an argument makes no sense.
         CannotBuild: a trusted class cannot be imported, or fails on what the file gives it.
         NotATorchFile: the bytes are something else; the message says what.
         ChecksumMismatch: a tensor is damaged.
@@ -100,7 +113,9 @@ def load(
         shared=settings.shared,
         only=[only] if isinstance(only, str) else None if only is None else list(only),
         unknown=unknown,
-        trust=_trusted(trust, weights_only, pickle_module),
+        trust=_trusted(trust, remap, weights_only, pickle_module),
+        weights_only=bool(weights_only) or torch_settings.forced_weights_only(),
+        changes=Changes(),
         unpickler=None if pickle_module is None or _is_pickle(pickle_module) else pickle_module,
         progress=progress,
     )
@@ -110,7 +125,7 @@ def load(
     with collector.paused():  # until the references that tensors were made from are gone, too
         contents = open_contents(source, options, allow_download=allow_download, storage_options=storage_options)
         try:
-            return _finish(source, contents, options, wanted)
+            loaded = _finish(source, contents, options, wanted)
         except MemoryError:
             raise TensorError(
                 "There is not enough memory for the tensors.",
@@ -120,6 +135,9 @@ def load(
         finally:
             if not hasattr(source, "read"):
                 contents.close()
+    if wanted.changes and not isinstance(map_location, torch_settings.AsSaved):  # in torch.load's place: as torch
+        warnings.warn(wanted.changes.warning(contents.container.source.name), stacklevel=2)
+    return loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +151,13 @@ class _Wanted:
     only: list[str] | None
     unknown: str
     trust: Trust
+    weights_only: bool
+    changes: Changes
     unpickler: Any
     progress: Progress | None
 
 
-def _trusted(trust: Any, weights_only: bool | None, pickle_module: Any) -> Trust:
+def _trusted(trust: Any, remap: Any, weights_only: bool | None, pickle_module: Any) -> Trust:
     """What the arguments of a call trust together, torch's and ours."""
     if weights_only and pickle_module is not None:
         raise UnsafeModule(
@@ -149,7 +169,7 @@ def _trusted(trust: Any, weights_only: bool | None, pickle_module: Any) -> Trust
         everything = False
     if trust is None and everything:
         trust = "all"
-    return Trust.of(trust)
+    return Trust.of(trust, remap=remap)
 
 
 def _is_pickle(module: Any) -> bool:
@@ -169,8 +189,10 @@ def _finish(source: Any, contents: Contents, options: ReadOptions, wanted: _Want
         from dotpt.archive.torch_foreign import script_module
 
         return script_module(source, wanted.map_location)
+    trust = _with_moved(contents, trust, wanted.changes)
+    why_not = _why_no_layers(contents, trust, wanted)
     if wanted.unknown == "error":
-        refuse_unknown(contents, trust)
+        refuse_unknown(contents, trust, why_not)
     if wanted.only is not None:
         _select(contents, options, wanted.only)
     memories = Memories(contents, shared=wanted.shared)
@@ -183,7 +205,7 @@ def _finish(source: Any, contents: Contents, options: ReadOptions, wanted: _Want
 
         loaded = unpickled_by(wanted.unpickler, contents, made, options)
     else:
-        loaded = build(lambda: _values(contents, made, trust, wanted.unknown, limits), contents)
+        loaded = build(lambda: _values(contents, made, trust, why_not is None, wanted, limits), contents)
     if trust and made.name == "torch" and "module_sources" in contents.extra:
         from dotpt.archive.torch_foreign import warn_of_changed_sources
 
@@ -192,18 +214,77 @@ def _finish(source: Any, contents: Contents, options: ReadOptions, wanted: _Want
     return loaded
 
 
-def _values(contents: Contents, made: Any, trust: Trust, unknown: str, limits: Limits) -> Any:
-    """The tree with its leaves made by the back end, and what is trusted built for real."""
-    if not trust:
+def _values(contents: Contents, made: Any, trust: Trust, with_layers: bool, wanted: _Wanted, limits: Limits) -> Any:
+    """The tree with its leaves made by the back end, and what is trusted or known of torch's built for real."""
+    if not trust and not with_layers:
         return transform(contents.tree, made.leaf, limits.nesting, made.finish)
-    return Reviver(trust, made, limits.nesting, strict=unknown == "error").revive(contents.tree)
+    strict, layers = wanted.unknown == "error", None
+    if with_layers:
+        from dotpt.archive.torch_modules import TorchLayers
+
+        layers = TorchLayers(wanted.changes)
+    changes = None if isinstance(wanted.map_location, torch_settings.AsSaved) else wanted.changes
+    reviver = Reviver(trust, made, limits.nesting, strict=strict, layers=layers, changes=changes)
+    return reviver.revive(contents.tree)
 
 
-def refuse_unknown(contents: Contents, trust: Trust = NOTHING) -> None:
-    """Raise `UnsafeGlobal` if the pickles name anything that is neither known to be harmless nor trusted."""
-    unknown = untrusted(contents.globals, contents.tree, trust)
+def _with_moved(contents: Contents, trust: Trust, changes: Changes) -> Trust:
+    """``trust``, with the classes that the user passed under the names that the file has for them."""
+    if trust.everything or not trust:
+        return trust
+    missing = untrusted(contents.globals, contents.tree, trust, parts=True)
+    found = trust.moved(missing, contents.globals)
+    for name, cls in found.items():
+        changes.note_moved(name, cls)
+    allowed = [(name.module, name.name, found[str(name)]) for name in missing if str(name) in found]
+    return Trust.of(trust, allowed=allowed) if allowed else trust
+
+
+_WITHOUT_CODE = "dotpt.rescue(path) gives its state dict and what else it holds"
+
+
+def _why_no_layers(contents: Contents, trust: Trust, wanted: _Wanted) -> str | None:
+    """None if torch's own layers are to be built; else what to do for someone who expected that, if there are any."""
+    if (
+        not any(_may_be_a_layer(name) for name in contents.globals)
+        or trust.everything
+        or contents.format == "torchscript"
+    ):
+        return ""
+    if wanted.weights_only:
+        return f"leave weights_only=True out: it is a whole model of torch's own layers; {_WITHOUT_CODE}"
+    if backend_of(wanted.backend) != "torch":
+        return f'pip install torch, or backend="torch": it is a whole model; without torch {_WITHOUT_CODE}'
+    if wanted.only is not None:
+        return f"leave only= out: a model is built as a whole; {_WITHOUT_CODE}"
+    if wanted.unknown == "inert" and untrusted(contents.globals, contents.tree, trust, parts=True):
+        return ""  # records for what is unknown, and records for what lies around it
+    odd = first_oddity(contents.tree, trust)
+    if odd is None:
+        return None
+    if wanted.unknown == "inert" or untrusted(contents.globals, contents.tree, trust, parts=True):
+        return ""
+    error = odd.error()
+    error.path = contents.container.source.name
+    raise error
+
+
+def _may_be_a_layer(name: GlobalName) -> bool:
+    listed = is_part_of_torch(name.module, name.name) or (name.module, name.name) in HOLDERS
+    return listed and not name.known
+
+
+def refuse_unknown(contents: Contents, trust: Trust = NOTHING, why_no_layers: str | None = "") -> None:
+    """Raise `UnsafeGlobal` if the pickles name anything that is neither known to be harmless nor trusted.
+
+    Args:
+        contents: the file.
+        trust: what the user trusts.
+        why_no_layers: None if torch's own layers are known, too; else what to do where they are all that is unknown.
+    """
+    unknown = untrusted(contents.globals, contents.tree, trust, parts=why_no_layers is None)
     if unknown:
-        raise unsafe_globals(unknown, contents.container.source.name, contents.format)
+        raise unsafe_globals(unknown, contents.container.source.name, contents.format, why_no_layers or "")
 
 
 def _needed(contents: Contents, selected: bool, map_location: Any, limits: Limits) -> list[StorageRef]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from mmap import mmap
 from typing import Any
 
@@ -65,6 +65,22 @@ class Memories:
             else:
                 memories = read_records(container, extents, verify=verify, progress=report)
                 self._held.update(zip(unique, memories, strict=True))
+            done += share
+
+    def read_into(
+        self, targets: Mapping[StorageRef, memoryview], *, verify: bool = True, progress: Progress | None = None
+    ) -> None:
+        """Read whole storages into memory that is there already, each as long as its storage."""
+        wanted: dict[Container, list[StorageRef]] = {}
+        for storage in targets:
+            wanted.setdefault(storage.container, []).append(storage)
+        total = sum(storage.nbytes for storage in targets)
+        done = 0
+        for container, storages in wanted.items():
+            share = sum(storage.nbytes for storage in storages)
+            report = progress if len(wanted) == 1 else _part_of(progress, done, share, total)
+            memories = {number: targets[storage] for number, storage in enumerate(storages)}
+            read_records(container, _extents(container, storages), verify=verify, progress=report, targets=memories)
             done += share
 
     def _map(

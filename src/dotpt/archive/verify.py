@@ -24,6 +24,7 @@ from dotpt.container.record import Container, Record
 from dotpt.container.sniff import sniff
 from dotpt.container.zip import ZipContainer
 from dotpt.errors import ChecksumMismatch, DotptError, LimitExceeded, NotATorchFile, SourceError, UnsupportedError
+from dotpt.formats.architecture import read_architecture
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.formats.manifest import Manifest, ranges_in, read_manifest
 from dotpt.formats.metadata import read_record
@@ -226,13 +227,14 @@ class _Verifier:
 
     def _added(self, container: Container) -> Manifest | None:
         """The manifest, if it can be read. What dotpt has added to the file is checked here."""
-        for read in (read_record, read_manifest):
+        for read in (read_record, read_architecture, read_manifest):
             try:
                 found = read(container)
             except (SourceError, LimitExceeded):
                 raise
             except UnsupportedError as error:
-                self._result.notes.append(f"The tensors' hashes were not compared: {error.problem}")
+                what = "The tensors' hashes were not compared" if read is read_manifest else "Not all was read"
+                self._result.notes.append(f"{what}: {error.problem}")
             except DotptError as error:
                 if not isinstance(error, ChecksumMismatch):  # a damaged record is found with all others
                     self._deviates(error)

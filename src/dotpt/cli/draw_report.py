@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dotpt.cli import words
 from dotpt.cli.columns import Column, draw
+from dotpt.cli.modules import draw_modules
 from dotpt.cli.screen import Part, Screen
 from dotpt.cli.select import Row, in_order
 from dotpt.cli.tensors import draw_table, notes_on
@@ -23,6 +24,7 @@ LIMIT = 20
 _LABEL = 14
 _WORTH_SAYING = 100  # waste of less than one part in so many is left to --json
 _LEAST_ROWS = 5
+_MODULES = 100  # lines of a module's tree
 _NAMES = 6  # kinds of unknown names
 _VERDICTS = {"harmless": "green", "unknown": "yellow", "code": "yellow", "dangerous": "bold red", "undecided": "yellow"}
 _FORMATS = {
@@ -51,6 +53,7 @@ def draw_report(job: Job, name: str, report: Report, wanted: Callable[[TensorRef
     _draw_facts(screen, report)
     _draw_usage(screen, name, report)
     _draw_parts(screen, report)
+    _draw_modules(job, report)
     tensors = report.archive.tensors if report.archive is not None else {}
     if tensors:
         screen.line()
@@ -73,6 +76,8 @@ def _draw_facts(screen: Screen, report: Report) -> None:
     if report.kind.value.lower().startswith(report.format):
         container = ""  # TorchScript is both
     screen.fact("  What", *kind, *framework, f"{container}{wrapped}", column=_LABEL)
+    if report.network.tells:
+        screen.fact("  Network", *_claim(report.network.claim), column=_LABEL)
     screen.fact("  Written by", *_claim(report.writer), column=_LABEL)
     _draw_wholeness(screen, report)
     _draw_safety(screen, report)
@@ -84,6 +89,8 @@ def _draw_facts(screen: Screen, report: Report) -> None:
         screen.fact("  Prefix", words.one_line(text), column=_LABEL)
     for item in [item for item in report.waste.items if item.bytes * _WORTH_SAYING >= report.size][:3]:
         screen.fact("  Waste", (words.size(item.bytes), "yellow"), f": {words.one_line(item.words)}", column=_LABEL)
+    if report.architecture is not None:
+        screen.fact("  Model", words.one_line(report.architecture.words), column=_LABEL)
     for line in metadata_lines(report):
         screen.fact("  Metadata", words.one_line(line), column=_LABEL)
     for note in report.notes:
@@ -193,6 +200,14 @@ def _draw_parts(screen: Screen, report: Report) -> None:
     draw(screen, _PARTS, rows, indent="  ")
     if len(parts) > LIMIT:
         screen.line("  ", (f"{screen.ellipsis} and {len(parts) - LIMIT:,} more parts", "dim"))
+
+
+def _draw_modules(job: Job, report: Report) -> None:
+    """A pickled module, as ``print(model)`` shows it."""
+    if report.modules is None:
+        return
+    job.screen.line()
+    draw_modules(job.screen, report.modules, job.limit(_MODULES), indent="  ")
 
 
 def _draw_tensors(job: Job, name: str, report: Report, refs: list[TensorRef], first_line: int) -> None:

@@ -32,6 +32,8 @@ VERBS = {
     "ls": Verb("dotpt.cli.ls", "list the tensors: name, shape, type, size"),
     "show": Verb("dotpt.cli.show", "values, statistics, histograms of tensors; any other value"),
     "metadata": Verb("dotpt.cli.metadata", "what is noted in a file: show it, change it in place"),
+    "rescue": Verb("dotpt.cli.rescue", "weights, module tree and values of a file without its classes"),
+    "fit": Verb("dotpt.cli.fit", "whether weights fit a model, tensor by tensor, without loading them"),
     "verify": Verb("dotpt.cli.verify", "check every checksum and the structure of files"),
     "run": Verb("dotpt.cli.run", "run a Python program whose torch.save and load are dotpt's", program=True),
 }
@@ -52,6 +54,8 @@ Examples:
   dotpt ls model.pt --sort size:desc --limit 10
   dotpt show model.pt conv1.weight
   dotpt metadata model.pt license=mit
+  dotpt rescue yolo.pt -o weights.pt
+  dotpt fit net.pt --model my_package.nets:Net
   dotpt verify checkpoints/*.pt
 
 Exit codes: 0 fine; 1 a finding or damage; 2 a usage error, or a file that

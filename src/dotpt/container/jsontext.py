@@ -25,16 +25,17 @@ class _RefusedError(Exception):
     """A value that the parser accepts and that we do not."""
 
 
-def parse_json(text: bytes, limits: Limits, fail: Fail) -> Any:
+def parse_json(text: bytes, limits: Limits, fail: Fail, *, depth: int = DEPTH) -> Any:
     """The value that ``text`` stands for.
 
     Args:
         fail: makes the error for a problem, from its sentence and the byte of the text (or None).
+        depth: how many levels it may have.
 
     Raises:
-        LimitExceeded: it would take more than `Limits.decoded_bytes`, or nest deeper than 16 levels.
+        LimitExceeded: it would take more than `Limits.decoded_bytes`.
     """
-    _check_cost(text, limits, fail)
+    _check_cost(text, limits, fail, depth)
     try:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -51,7 +52,7 @@ def parse_json(text: bytes, limits: Limits, fail: Fail) -> Any:
         raise fail(f"The JSON text is malformed ({error!s:.80}).", None) from None
 
 
-def _check_cost(text: bytes, limits: Limits, fail: Fail) -> None:
+def _check_cost(text: bytes, limits: Limits, fail: Fail, depth: int) -> None:
     """About 80 bytes an object or list, 40 a string, 36 any other item; strings are left out of the counting."""
     quotes = text.count(b'"')
     cost = len(text) + 20 * quotes
@@ -63,12 +64,12 @@ def _check_cost(text: bytes, limits: Limits, fail: Fail) -> None:
     cost += 40 * len(brackets) + 36 * outside.count(b",")
     if cost > limits.decoded_bytes:
         raise LimitExceeded("decoded_bytes", cost, limits.decoded_bytes)
-    for _ in range(DEPTH):
+    for _ in range(depth):
         if not brackets:
             return
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
     if brackets:
-        raise fail(f"The JSON text nests deeper than {DEPTH} levels, or its brackets do not match.", None)
+        raise fail(f"The JSON text nests deeper than {depth} levels, or its brackets do not match.", None)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 ::
 
     data.pkl  .format_version  .storage_alignment  byteorder  data/0  data/1  ...
-    .dotpt/manifest.json  version  .data/serialization_id  .dotpt/metadata.json
+    .dotpt/manifest.json  .dotpt/...  version  .data/serialization_id  .dotpt/metadata.json
 
 The root folder is always ``archive`` and the id follows from the content, so that the same object gives the same
 bytes under any name. (torch uses the file's name for the one; its id depends on the machine.)
@@ -28,6 +28,7 @@ from dotpt.tensors.outgoing import Outgoing
 Progress = Callable[[int, int], None]
 _STEP = 32 << 20  # bytes between two reports of progress
 _OVERHEAD = 1 << 14  # bytes of a file beside its records, about
+_RECORD = 1 << 10  # and of a record beside its content, where its name is long
 
 
 def write(
@@ -39,6 +40,7 @@ def write(
     checksums: bool = True,
     holes: bool = False,
     written: str | None = None,
+    records: Mapping[str, bytes] | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write ``draft`` into a sink.
@@ -49,10 +51,12 @@ def write(
         checksums: whether CRCs are written; torch can be told not to.
         holes: leave the storages' bytes out, to be filled in by somebody else (torch's ``skip_data``).
         written: when, if that is to be noted.
+        records: more of dotpt's own, by name; torch ignores them.
         progress: called with (bytes written, bytes in all).
     """
+    beside = records or {}
     noted = metadata_text(metadata or {})
-    sink.reserve(_about(draft, alignment) + len(noted))
+    sink.reserve(_about(draft, alignment) + len(noted) + sum(len(data) + _RECORD for data in beside.values()))
     writer = ZipWriter(sink, alignment=alignment, checksums=checksums)
     writer.add("data.pkl", draft.pickle)
     writer.add(".format_version", b"1")
@@ -65,6 +69,8 @@ def write(
         storages.write()
         listed = manifest.manifest_bytes(draft.tensors, storages.sizes, storages.hashes, written)
         writer.add(manifest.MANIFEST, listed, checksum=True)  # a wrong hash in it would blame a tensor that is whole
+    for name, data in beside.items():
+        writer.add(name, data, checksum=True)
     writer.add("version", b"3\n")
     writer.add(".data/serialization_id", _serialization_id(writer))
     add_metadata(writer, noted)

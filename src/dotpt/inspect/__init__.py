@@ -5,6 +5,7 @@ of a tensor, and nothing imports torch or numpy: a report costs the directory an
 
 * `claims`: a statement and how certain it is       * `kinds`, `frameworks`, `writer`: what it is, and whose
 * `roles`, `names`, `optimizers`: which part is which   * `summary`, `waste`, `prefixes`, `notes`: what it amounts to
+* `network`, `families`: which known architecture it is, from the table in `families/data`
 * `safety`: what the pickles name                    * `damage`: what is left of a file that was cut
 * `usage`: the lines that load it                    * `report`, `text`, `html`: all of it, for programs and people
 * `content`, `plain`, `sizes`: looks into the tree, values as JSON, sizes as words

@@ -12,6 +12,7 @@ from dotpt.inspect.claims import Claim, confirmed, inferred, unknown
 
 if TYPE_CHECKING:
     from dotpt.archive.archive import Archive
+    from dotpt.inspect.families.fingerprint import Fingerprint
 
 # Keys at the top that only this library writes, and the key of its version, if it has one.
 _VERSIONED: tuple[tuple[str, str], ...] = (
@@ -66,7 +67,7 @@ _CLASSES: tuple[tuple[str, str], ...] = (
     ("Megatron-LM", "megatron."),
     ("NeMo", "nemo."),
 )
-# (library or model family, what a weight's name begins with or contains). Names are a guess only.
+# (library, what a weight's name begins with or contains), for networks that no family knows. Names are a guess only.
 _NAMES: tuple[tuple[str, str], ...] = (
     ("Stable Diffusion (CompVis layout)", "model.diffusion_model."),
     ("Stable Diffusion (CompVis layout)", "cond_stage_model."),
@@ -78,15 +79,18 @@ _NAMES: tuple[tuple[str, str], ...] = (
     ("Hugging Face transformers", ".attn.c_attn."),
     ("Hugging Face transformers", ".SelfAttention.q."),
     ("Meta's Llama layout", ".attention.wq."),
-    ("timm (vision transformer)", "patch_embed.proj."),
-    ("torchvision or timm (ResNet)", "layer1.0.conv1."),
     ("YOLO (Ultralytics)", ".cv1.conv."),
 )
 _MOST_NAMES = 2_000
 
 
-def framework_of(archive: Archive) -> Claim:
-    """The library whose layout the file has."""
+def framework_of(archive: Archive, network: Fingerprint) -> Claim:
+    """The library whose layout the file has.
+
+    Args:
+        archive: the file.
+        network: the known architecture of its weights (`dotpt.inspect.network.network_of`).
+    """
     tree = archive.tree
     if isinstance(tree, dict):
         claim = _by_keys(tree)
@@ -100,6 +104,8 @@ def framework_of(archive: Archive) -> Claim:
         for key, library in (("modelspec.architecture", "ModelSpec"), ("ss_network_module", "kohya's scripts")):
             if key in archive.metadata:
                 return inferred(library, f"its metadata has {key}")
+    if network.known:
+        return inferred(network.library, f"its weights are named as there: {network.title}")
     return _by_names(list(archive.tensors)[:_MOST_NAMES])
 
 

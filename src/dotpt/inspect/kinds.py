@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dotpt.inspect.claims import Claim, confirmed, inferred, unknown
 from dotpt.inspect.names import role_of_name
 from dotpt.pickling.values import GeneratorState, InertObject
+from dotpt.rescue.modules import is_module
 from dotpt.tensors.refs import StorageRef, TensorRef
 
 if TYPE_CHECKING:
@@ -118,17 +119,6 @@ def _kind_of_dictionary(tree: dict[Any, Any], has_tensors: bool) -> Claim:
     if roles & {"optimizer", "scheduler", "scaler", "rng"}:
         return inferred("checkpoint", f"it holds {', '.join(sorted(roles - {'other'}))}")
     return inferred("object with tensors", "it is a dictionary with tensors in it")
-
-
-def is_module(value: Any) -> bool:
-    """Whether an inert object is a pickled torch.nn.Module (or a traced one, whose state is an argument)."""
-    if type(value) is not InertObject:
-        return False
-    attributes = value.attributes
-    if "_modules" in attributes and ("_parameters" in attributes or "_buffers" in attributes):
-        return True
-    first = value.args[0] if isinstance(value.args, tuple) and value.args else None
-    return isinstance(first, dict) and "_modules" in first and "_parameters" in first
 
 
 def has_module_metadata(value: Any) -> bool:

@@ -10,8 +10,11 @@ from dotpt.errors import DotptError
 from dotpt.formats.contents import ReadOptions
 from dotpt.inspect.claims import Claim, unknown
 from dotpt.inspect.content import children_of, value_at
+from dotpt.inspect.families.fingerprint import UNKNOWN, Fingerprint
 from dotpt.inspect.frameworks import framework_of
 from dotpt.inspect.kinds import is_weight, kind_of
+from dotpt.inspect.modules import modules_of
+from dotpt.inspect.network import network_of
 from dotpt.inspect.notes import notes_on
 from dotpt.inspect.optimizers import optimizer_of
 from dotpt.inspect.plain import plain
@@ -27,7 +30,9 @@ from dotpt.source.base import Source
 
 if TYPE_CHECKING:
     from dotpt.archive.archive import Archive
+    from dotpt.formats.architecture import Architecture
     from dotpt.inspect.damage import Damage
+    from dotpt.rescue.tree import ModuleTree
 
 SCHEMA = "dotpt.inspect/1"
 
@@ -51,10 +56,14 @@ class Report:
         roles: its parts (weights, optimizer, epoch, ...) in the order of the file.
         weights: address of the dictionary (or module) that holds the weights: ``""`` for the whole object, None if
             there is none.
+        modules: the pickled module (of TorchScript too) that its weights lie in: ``print(report.modules)`` shows it as
+            ``print(model)`` does; None if they lie in none.
+        network: the known architecture that the weights' names and shapes are of (`dotpt.models.fingerprint`).
         optimizer: which optimizer its state is of; None if the file holds none.
         waste: bytes that need not be there, and weights that are shared.
         prefixes: prefixes that all weights' names share and a plain model does not have (``module.``).
         metadata: what its author wrote beside the tensors, by name.
+        architecture: what `dotpt.save_model` noted of the model: its class and what it was built with; else None.
         facts: what the container says of itself (``version``, ``root``, ``protocol``, ...).
         usage: lines of Python that load it.
         notes: what else a reader should know, one sentence each.
@@ -75,6 +84,8 @@ class Report:
     tensors: TensorSummary
     roles: list[RolePart] = field(default_factory=list)
     weights: str | None = None
+    modules: ModuleTree | None = None
+    network: Fingerprint = field(default_factory=lambda: Fingerprint(UNKNOWN))
     optimizer: Claim | None = None
     waste: Waste = field(default_factory=Waste)
     prefixes: list[Prefix] = field(default_factory=list)
@@ -85,6 +96,7 @@ class Report:
     wrapped: str | None = None
     damage: Damage | None = None
     error: dict[str, Any] | None = None
+    architecture: Architecture | None = None
     archive: Archive | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -121,9 +133,12 @@ class Report:
             "tensors": self.tensors.to_dict(),
             "weights": self.weights,
             "roles": [part.to_dict() for part in self.roles],
+            "modules": plain(self.modules.to_dict()["modules"], 8) if self.modules is not None else None,
+            "network": self.network.to_dict() if self.weights is not None else None,
             "optimizer": self.optimizer.to_dict() if self.optimizer else None,
             "waste": self.waste.to_dict(),
             "prefixes": [prefix.to_dict() for prefix in self.prefixes],
+            "architecture": self.architecture.to_dict() if self.architecture else None,
             "metadata": {str(name): plain(value) for name, value in self.metadata.items()},
             "facts": {str(name): plain(value) for name, value in self.facts.items()},
             "usage": list(self.usage),
@@ -204,13 +219,14 @@ def report_on(archive: Archive) -> Report:
     containers = contents.containers
     parts = roles_of(archive)
     weights = weights_part(parts)
+    network = network_of(archive, weights)
     summary = summary_of(archive.tensors.values())
     report = Report(
         path=archive.name,
         size=sum({id(container.source): container.source.size for container in containers}.values()),
         format=contents.format,
         kind=kind_of(archive),
-        framework=framework_of(archive),
+        framework=framework_of(archive, network),
         writer=writer_of(archive),
         byteorder=byteorder_of(archive),
         integrity=integrity_of(archive),
@@ -218,9 +234,12 @@ def report_on(archive: Archive) -> Report:
         tensors=summary,
         roles=parts,
         weights=None if weights is None else weights.address,
+        modules=modules_of(archive, weights),
+        network=network,
         optimizer=_optimizer(tree, parts),
         waste=waste_of(archive, parts),
         prefixes=[] if weights is None else prefixes_of(_weight_names(tree, weights)),
+        architecture=archive.architecture,
         metadata=dict(archive.metadata),
         facts=dict(contents.facts),
         notes=notes_on(archive, summary),

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from dotpt.inspect.claims import Claim, confirmed, inferred, unknown
 from dotpt.inspect.content import Keys, children_of, references_in, short_value
-from dotpt.inspect.kinds import is_module, is_optimizer, is_rng, is_scaler, is_scheduler, is_state_dict
+from dotpt.inspect.kinds import is_optimizer, is_rng, is_scaler, is_scheduler, is_state_dict
 from dotpt.inspect.names import WEIGHT_KEYS, role_of_name
+from dotpt.rescue.modules import is_module
 from dotpt.tensors.refs import StorageRef, TensorRef
 
 if TYPE_CHECKING:

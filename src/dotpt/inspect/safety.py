@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dotpt.errors import readable
 from dotpt.pickling.explain import explain
+from dotpt.pickling.nn_names import is_part_of_torch
+from dotpt.pickling.nn_records import first_oddity
 from dotpt.pickling.values import GlobalName
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Named:
 
     Attributes:
         name: module and name, joined by a dot.
-        known: whether it is known to be harmless.
+        known: whether it is known to be harmless: a type of dotpt's own table, or one of torch's own layers.
         harmful: whether calling it can do harm by itself.
         words: what it is.
         offset: byte of the pickle at which it is first named.
@@ -93,6 +95,8 @@ def safety_of(archive: Archive) -> Safety:
     accepted = contents.format in ("zip", "legacy") and all(_accepted(name) for name in contents.globals)
     accepted = accepted and _protocol(archive) <= _NEWEST_PROTOCOL
     verdict, words = _verdict(names)
+    if verdict == "harmless" and any(_is_layer(name) for name in contents.globals):
+        verdict, words = _verdict_on_model(archive, words)
     if contents.format == "torchscript" and verdict != "dangerous":
         verdict, words = "code", "holds a TorchScript program, which torch.jit.load would run; dotpt does not run it"
     return Safety(verdict, words, names, accepted)
@@ -103,7 +107,7 @@ def named(names: Iterable[GlobalName]) -> list[Named]:
     found = []
     for name in dict.fromkeys(names):
         words, harmful = explain(name)
-        found.append(Named(str(name), name.known, harmful, words, name.offset))
+        found.append(Named(str(name), name.known or _is_layer(name), harmful, words, name.offset))
     return sorted(found, key=lambda entry: (entry.known, not entry.harmful))
 
 
@@ -121,6 +125,18 @@ def _verdict(names: list[Named]) -> tuple[str, str]:
         what = readable(worst.name)[:80] + (f", which {worst.words}" if _is_verb(worst.words) else "")
         return "dangerous", f"DANGEROUS: names {what}; dotpt does not run it (unknown: {shown}{more})"
     return "unknown", f"names {len(unknown):,} unknown: {shown}{more}; dotpt does not run them"
+
+
+def _is_layer(name: GlobalName) -> bool:
+    return not name.known and is_part_of_torch(name.module, name.name)
+
+
+def _verdict_on_model(archive: Archive, words: str) -> tuple[str, str]:
+    """On a file that names torch's own layers: whether it uses them as a saved model does."""
+    odd = first_oddity(archive.tree)
+    if odd is None:
+        return "harmless", f"{words}, layers of torch among them: dotpt.load gives the whole model"
+    return "unknown", f"uses {odd.name}, a part of torch, as no saved model does: {odd.words}; dotpt does not run it"
 
 
 def _is_verb(words: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from dotpt.errors import readable
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from dotpt.inspect.roles import RolePart
 
 _MOST_PARTS = 20
+_MOST_MODULES = 100  # lines
 _MOST_METADATA, _METADATA_WIDTH = 5, 200
 
 
@@ -23,10 +25,19 @@ def as_text(report: Report) -> str:
     lines += [f"    {line_of(part)}" for part in parts[:_MOST_PARTS]]
     if len(parts) > _MOST_PARTS:
         lines.append(f"    and {len(parts) - _MOST_PARTS:,} more parts")
+    lines += _module_lines(report)
     if report.usage:
         lines += ["  load it with", *(f"    {readable(line)}" for line in report.usage)]
     lines += [f"  note: {readable(note)}" for note in report.notes]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _module_lines(report: Report) -> list[str]:
+    if report.modules is None:
+        return []
+    shown = list(islice(report.modules.lines(), _MOST_MODULES + 1))
+    more = ["    ... (print(report.modules) shows all)"] if len(shown) > _MOST_MODULES else []
+    return ["  modules", *(f"    {line}" for line in shown[:_MOST_MODULES]), *more]
 
 
 def facts_of(report: Report) -> list[tuple[str, str]]:
@@ -34,11 +45,15 @@ def facts_of(report: Report) -> list[tuple[str, str]]:
     facts = [("kind", f"{report.kind}"), ("format", _format(report))]
     if report.framework.known:
         facts.append(("library", str(report.framework)))
+    if report.network.tells:
+        facts.append(("network", str(report.network.claim)))
     facts += [("writer", str(report.writer)), ("whole?", _whole(report)), ("safety", report.safety.words)]
     if report.tensors.count:
         facts.append(("tensors", _tensors(report)))
     if report.optimizer is not None:
         facts.append(("optimizer", str(report.optimizer)))
+    if report.architecture is not None:
+        facts.append(("model", readable(report.architecture.words)))
     facts += [("metadata", line) for line in metadata_lines(report)]
     facts += [("prefix", f"{prefix.prefix} before every name: {prefix.words}") for prefix in report.prefixes]
     facts += [("waste", readable(item.words)) for item in report.waste.items[:3]]

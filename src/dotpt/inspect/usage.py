@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from dotpt.inspect.prefixes import COUNTER
 from dotpt.inspect.roles import RolePart, weights_part
+from dotpt.pickling.nn_names import is_part_of_torch
 
 if TYPE_CHECKING:
+    from dotpt.formats.architecture import Architecture
     from dotpt.inspect.report import Report
 
 _LONGEST_KEY = 80
@@ -30,6 +32,8 @@ def usage_of(report: Report) -> list[str]:
             _ALL_TENSORS,
             f"# or, if you trust it: torch.jit.load({path})  runs its program",
         ]
+    if report.architecture is not None:
+        return _model(report.architecture, path)
     if weights is not None and weights.claim.because.startswith("it is a module"):
         return _module(report, weights, path)
     name = _NAMES.get(report.kind.value, "loaded")
@@ -38,6 +42,20 @@ def usage_of(report: Report) -> list[str]:
         lines += _load_weights(report, weights, name)
         lines += _others(report, weights, name)
     return lines
+
+
+def _model(architecture: Architecture, path: str) -> list[str]:
+    """A file of `dotpt.save_model` gives the model itself."""
+    named = (
+        ""
+        if is_part_of_torch(architecture.module, architecture.name)
+        else f", trust=[{_text(architecture.class_name)}]"
+    )
+    return [
+        "import dotpt",
+        f"model = dotpt.load_model({path}{named})  # ready to be called",
+        f"# or its weights alone: torch.load({path}, weights_only=True)",
+    ]
 
 
 def _load(report: Report, name: str, path: str) -> list[str]:
@@ -75,11 +93,15 @@ def _load_weights(report: Report, weights: RolePart, name: str) -> list[str]:
 
 
 def _module(report: Report, weights: RolePart, path: str) -> list[str]:
-    chosen = f" if name.startswith({_text(weights.address + '.')})" if weights.address else ""
+    if report.safety.verdict == "harmless":
+        return [
+            "import dotpt",
+            f"model = {_held(f'dotpt.load({path})', weights)}  # torch's own layers, ready to be called",
+        ]
+    chosen = f", where={_text(weights.address)}" if weights.address else ""
     lines = [
         "import dotpt",
-        f"with dotpt.open({path}) as archive:  # the module's weights by name, without its code",
-        f"    weights = {{name: ref.torch() for name, ref in archive.tensors.items(){chosen}}}",
+        f"weights = dotpt.rescue({path}{chosen}).state_dict  # the module's, without its code",
     ]
     if report.safety.verdict != "dangerous":
         lines.append(f"# or, if you trust it and have its classes: torch.load({path}, weights_only=False)")

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from dotpt.errors import UnsafeGlobal
+from dotpt.pickling.nn_names import is_part_of_torch
 from dotpt.pickling.tree import ATOMS, children, is_container
 from dotpt.pickling.trust import Trust
 from dotpt.pickling.values import GlobalName, InertGlobal, InertObject
@@ -39,19 +40,20 @@ def nested_name(record: InertObject) -> InertGlobal | None:
     return InertGlobal(value.module, ".".join([value.name, *reversed(parts)]), value.python2)
 
 
-def untrusted(names: Sequence[GlobalName], tree: Any, trust: Trust) -> list[GlobalName]:
+def untrusted(names: Sequence[GlobalName], tree: Any, trust: Trust, *, parts: bool = False) -> list[GlobalName]:
     """Of the names that pickles ask for, those that are neither known to be harmless nor trusted.
 
     Args:
         names: what the pickles of the file name.
         tree: what they gave, before its leaves are replaced.
+        parts: whether torch's own layers count as known (`nn_names`).
 
     Raises:
         UnsafeGlobal: the tree calls what another call gave, which no list of names can vouch for.
     """
     unknown = [name for name in names if not name.known]
-    missing = [name for name in unknown if not trust.covers(name.module, name.name, name.python2)]
-    if trust.everything or not trust or not unknown:
+    missing = [name for name in unknown if not _covers(trust, name, parts)]
+    if trust.everything or not (trust or parts) or not unknown:
         return missing
     found = _Asked(tree)
     if found.computed:
@@ -61,9 +63,14 @@ def untrusted(names: Sequence[GlobalName], tree: Any, trust: Trust) -> list[Glob
     nested = [
         GlobalName(name.module, name.name, known=False, offset=first, python2=name.python2)
         for name in found.nested.values()
-        if not trust.covers(name.module, name.name, name.python2)
+        if not _covers(trust, name, parts)
     ]
     return [name for name in missing if name not in within] + nested
+
+
+def _covers(trust: Trust, name: GlobalName | InertGlobal, parts: bool) -> bool:
+    known = parts and is_part_of_torch(name.module, name.name)
+    return known or trust.covers(name.module, name.name, name.python2)
 
 
 class _Asked:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from dotpt.errors import UnsafeGlobal, UnsafeScript, readable
+from dotpt.pickling.nn_names import is_part_of_torch, words_for
 from dotpt.pickling.values import GlobalName
 
 # First match decides: (beginnings of module.name, what it is, whether calling it can do harm by itself).
@@ -161,6 +162,8 @@ def explain(name: GlobalName) -> tuple[str, bool]:
     """
     if name.known:
         return "known to be harmless", False
+    if is_part_of_torch(name.module, name.name):
+        return words_for(name.module, name.name), False
     qualified = f"{name.module}.{name.name}"
     for prefixes, words, harmful in _PREFIXES:
         if qualified.startswith(prefixes):
@@ -189,6 +192,15 @@ def suggested_trust(names: Sequence[GlobalName]) -> str:
     return f"[{shown}{', ...' if len(chosen) > 12 else ''}]"
 
 
+def _remapping(names: Sequence[GlobalName]) -> str:
+    """How to say where a class is that has moved since, or that was the saving script's own."""
+    classes = [name for name in names if name.module.partition(".")[0] not in ("builtins", "__builtin__", "torch")]
+    if not classes:
+        return ""
+    name = next((name for name in classes if name.module == "__main__"), classes[0])
+    return f', and remap={{"{readable(str(name))[:100]}": {readable(name.name)[:60]}}} a class that has moved since'
+
+
 def _package(name: GlobalName) -> str:
     """A glob over the package of a name: one level of it, of torch two. Of scripts and of Python itself none."""
     parts = name.module.split(".")
@@ -197,12 +209,21 @@ def _package(name: GlobalName) -> str:
     return readable(".".join(parts[: 2 if parts[0] == "torch" else 1])) + ".*"
 
 
-def unsafe_globals(unknown: Sequence[GlobalName], path: str, kind: str) -> UnsafeGlobal:
-    """The error that lists every unknown name, what it is, and what to do."""
+def unsafe_globals(unknown: Sequence[GlobalName], path: str, kind: str, instead: str = "") -> UnsafeGlobal:
+    """The error that lists every unknown name, what it is, and what to do.
+
+    Args:
+        unknown: the names.
+        path: the file.
+        kind: its format.
+        instead: what to do if they are all torch's own layers, which were not wanted or cannot be made here.
+    """
     shown = [f"{readable(str(name))[:100]} ({explain(name)[0]})" for name in unknown[:20]]
     more = f", and {len(unknown) - 20:,} more" if len(unknown) > 20 else ""
     harmful = any(explain(name)[1] for name in unknown)
-    if harmful:
+    if instead and all(is_part_of_torch(name.module, name.name) for name in unknown):
+        hint = instead
+    elif harmful:
         hint = (
             "do not load this file with torch; `dotpt inspect` shows what is in it without running it. Only if you "
             f"know why its author needs them: dotpt.load(..., trust={suggested_trust(unknown)})"
@@ -215,7 +236,7 @@ def unsafe_globals(unknown: Sequence[GlobalName], path: str, kind: str) -> Unsaf
     else:
         hint = (
             f"dotpt.load(..., trust={suggested_trust(unknown)}) imports and builds them, if you trust the file's "
-            'author; unknown="inert" gives the same tensors with inert records in their place'
+            f'author{_remapping(unknown)}; unknown="inert" gives the same tensors with inert records in their place'
         )
     count = f"{len(unknown):,} classes or functions" if len(unknown) > 1 else "a class or function"
     error = (UnsafeScript if kind == "torchscript" else UnsafeGlobal)(

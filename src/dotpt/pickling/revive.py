@@ -5,6 +5,7 @@ is appended to it, set in it, and its state. So an object can be met again withi
 its parent), and is built once however often it is met. Invariants:
 
 * only `Trust.resolve` imports, and only what this file resolves is ever called;
+* torch's own layers need no trust: they are made empty and filled (`Layers`), and nothing of torch is called;
 * nothing recurses (a stranger chooses the depth), and no container is walked twice;
 * a trusted class never sees a record of ours in a container that is not filled yet: it sees an empty one, as
   under pickle.
@@ -25,6 +26,8 @@ from dotpt.errors import CannotBuild, DotptError, LimitExceeded, UnsafeGlobal
 from dotpt.pickling import making
 from dotpt.pickling.asked import nested_name
 from dotpt.pickling.build_numpy import EmptyArray
+from dotpt.pickling.changes import Changes
+from dotpt.pickling.nn_records import part_of
 from dotpt.pickling.tree import ATOMS, DICTS, is_container
 from dotpt.pickling.trust import Trust
 from dotpt.pickling.values import (
@@ -72,6 +75,19 @@ class Maker(Protocol):
         """The state of a tensor subclass or parameter."""
 
 
+class Layers(Protocol):
+    """Torch's own layers, for trees that `nn_records` has nothing against."""
+
+    def value(self, module: str, name: str) -> Any:
+        """What a name on torch's lists stands for."""
+
+    def make(self, module: str, name: str) -> Any:
+        """An empty layer or helper."""
+
+    def set_state(self, made: Any, state: Any) -> None:
+        """Fill one."""
+
+
 class Reviver:
     """Builds the trusted objects of one file.
 
@@ -80,9 +96,22 @@ class Reviver:
         maker: the back end, whose leaves tensors become.
         nesting: how deep containers may lie in each other.
         strict: whether a record that cannot be built is an error; else it stays the inert record it is.
+        layers: what makes torch's own layers; without it they need to be trusted like all others.
+        changes: gathers what has become of the trusted classes since.
     """
 
-    def __init__(self, trust: Trust, maker: Maker, nesting: int, *, strict: bool = True) -> None:
+    def __init__(
+        self,
+        trust: Trust,
+        maker: Maker,
+        nesting: int,
+        *,
+        strict: bool = True,
+        layers: Layers | None = None,
+        changes: Changes | None = None,
+    ) -> None:
+        self._layers = layers
+        self._changes = changes
         self._trust = trust
         self._maker = maker
         self._leaf = maker.leaf
@@ -233,11 +262,22 @@ class Reviver:
     # -- leaves that are names ----------------------------------------------------------------------------------
 
     def _global(self, name: InertGlobal) -> Any:
+        """A name as a value: what the user trusts, and what is known of torch's own."""
+        if self._part(name) is None:
+            return self._trusted(name)
+        return self._layers.value(name.module, name.name) if self._layers else name
+
+    def _trusted(self, name: InertGlobal) -> Any:
+        """A name that may be called, if it is trusted; else the name itself."""
         if not self._trust.covers(name.module, name.name, name.python2):
             return name
         real = self._trust.resolve(name.module, name.name, name.python2)
         self._register(name, real)
         return real
+
+    def _part(self, value: Any) -> InertGlobal | None:
+        """The name of torch's own that a value is, or an instance of."""
+        return None if self._layers is None else part_of(value, self._trust)
 
     def _known(self, known: Known) -> Any:
         """A function or type of the table that was saved as a value: the real one, where a stand-in would be given."""
@@ -265,12 +305,15 @@ class Reviver:
         real = self._leaf(record)
         if isinstance(record, EmptyArray):
             real = real if record.dtype is None or record.dtype.scalar is None else real.view(self._value(record.dtype))
-        elif isinstance(scalar := self._value(record.scalar), type):
+        elif isinstance(scalar := self._scalar(record.scalar), type):
             import numpy as np
 
             real = np.dtype((scalar, real))
         self._register(record, real)
         return real
+
+    def _scalar(self, scalar: Any) -> Any:
+        return self._trusted(scalar) if type(scalar) is InertGlobal else self._value(scalar)
 
     # -- objects ------------------------------------------------------------------------------------------------
 
@@ -278,6 +321,10 @@ class Reviver:
         nested = None if self._trust.everything else self._nested(record)
         if nested is not None:
             self._register(record, self._global(nested))
+            return
+        part = self._part(record)
+        if part is not None and self._layers is not None:
+            yield from self._layer(record, part, self._layers)
             return
         yield from self._visit((record.callee,))
         callee = _UNTRUSTED if record.how == "set" else self._callee(record)
@@ -294,17 +341,29 @@ class Reviver:
                 return
         yield from self._leave(record)
 
-    def _nested(self, record: InertObject) -> InertGlobal | None:
+    def _layer(self, record: InertObject, name: InertGlobal, layers: Layers) -> Steps:
+        """A layer of torch: made empty, then filled by torch's own code."""
+        with _building(record, "making it"):
+            made = layers.make(name.module, name.name)
+        self._register(record, made)
+        for state in record.states:
+            yield from self._visit((state,))
+            with _building(record, "setting its state"):
+                layers.set_state(made, self._value(state))
+
+    def _nested(self, record: InertObject, *, called: bool = False) -> InertGlobal | None:
         """The trusted name of a class within a class, if that is what a record of `getattr` stands for."""
         name = nested_name(record)
-        return name if name is not None and self._trust.covers(name.module, name.name, name.python2) else None
+        if name is None or (not called and self._part(name) is not None):
+            return name
+        return name if self._trust.covers(name.module, name.name, name.python2) else None
 
     def _callee(self, record: InertObject) -> Any:
         """What is to be called, if it is trusted: a name, or for those who trust everything what another call gave."""
         callee = record.callee
-        real = self._value(callee)
+        real = self._trusted(callee) if type(callee) is InertGlobal else self._value(callee)
         computed = type(callee) is InertObject and record.how != "parameter"
-        if computed and not self._trust.everything and self._nested(callee) is None:
+        if computed and not self._trust.everything and self._nested(callee, called=True) is None:
             return _UNTRUSTED
         if type(real) is InertGlobal:
             real = getattr(table_entry(real.module, real.name), "leaf", None)
@@ -344,6 +403,8 @@ class Reviver:
                     self._maker.set_state(real, self._value(state))
                 else:
                     making.set_state(real, self._value(state))
+        if self._changes is not None and record.how in ("new", "reconstruct"):
+            self._changes.look_at(real)
 
     def _setter(self, state: InertObject) -> Any:
         setter = self._callee(state)

@@ -6,12 +6,13 @@ call. Invariants:
 * a name is trusted if it is, as a whole, one that the user gave, or matches a glob: never by a part of it;
 * behind a glob, a name must lead to something that is defined within the glob: ``import os`` in a trusted
   package does not make ``package.os.system`` trusted;
-* a class that the user passed as an object is used as it is: nothing is imported for it.
+* a class that the user passed as an object is used as it is: nothing is imported for it;
+* a name that the user has mapped to another leads there, and nowhere else (`remap`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -19,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from dotpt.errors import CannotBuild, CannotImport, ModuleMissing, NameMissing, UnsafeGlobal, UsageError, readable
+from dotpt.pickling.remap import Elsewhere, Package, class_of_moved, remapped
 from dotpt.pickling.values import GlobalName
 
 _WILD = frozenset("*?[")
@@ -37,19 +39,30 @@ class Trust:
         everything: whether that is all of them.
     """
 
-    def __init__(self, names: dict[str, Any], globs: tuple[str, ...], everything: bool) -> None:
+    def __init__(
+        self,
+        names: dict[str, Any],
+        globs: tuple[str, ...],
+        everything: bool,
+        packages: tuple[Package, ...] = (),
+        classes: tuple[type, ...] = (),
+    ) -> None:
         self.everything = everything
         self._names = names
         self._globs = globs
+        self._packages = packages  # whose names lead to another package
+        self._classes = classes  # that were passed by themselves
         self._imported: dict[_Spelling, Any] = {}
 
     @classmethod
-    def of(cls, trust: Any, *, allowed: Iterable[tuple[str, str, Any]] = ()) -> Trust:
+    def of(cls, trust: Any, *, remap: Any = None, allowed: Iterable[tuple[str, str, Any]] = ()) -> Trust:
         """What a user's ``trust=`` means.
 
         Args:
             trust: None, ``"all"``, one or a list of: names (``"package.module.Class"``), globs (``"package.*"``),
                 classes and functions, pairs of one and the full name that it stands for. Or a `Trust`.
+            remap: names of the file, and what stands for each: a name, or the class itself; ``{"old.*": "new.*"}`` for
+                a whole package. What is mapped is trusted.
             allowed: more that is trusted: (module, qualified name, object), used as they are.
 
         Raises:
@@ -60,9 +73,9 @@ class Trust:
             True
         """
         if isinstance(trust, Trust):
-            names, globs, everything = dict(trust._names), trust._globs, trust.everything
+            names, globs, everything, classes = dict(trust._names), trust._globs, trust.everything, trust._classes
         else:
-            names, globs, everything = {}, (), trust == "all" if isinstance(trust, str) else False
+            names, globs, everything, classes = {}, (), trust == "all" if isinstance(trust, str) else False, ()
             for item in () if everything else _items(trust):
                 if isinstance(item, str):
                     _check_name(item)
@@ -73,12 +86,32 @@ class Trust:
                 else:
                     name, value = _named(item)
                     names[name] = value
+                    classes += (item,) if isinstance(item, type) else ()
+        packages = trust._packages if isinstance(trust, Trust) else ()
         for module, name, value in allowed:
             names[f"{module}.{name}"] = value
-        return cls(names, globs, everything)
+        mapped, moved = remapped(remap)
+        return cls(names | mapped, globs, everything, packages + moved, classes)
 
     def __bool__(self) -> bool:
-        return bool(self.everything or self._names or self._globs)
+        return bool(self.everything or self._names or self._globs or self._packages)
+
+    def moved(self, missing: Sequence[GlobalName], named: Iterable[GlobalName]) -> dict[str, type]:
+        """Names that are not trusted, and end like a class that the user passed: it has moved since.
+
+        Args:
+            missing: the names that are not trusted.
+            named: all names of the file.
+
+        Raises:
+            UsageError: a class or a name could stand for several.
+
+        Example:
+            >>> class Net: ...
+            >>> Trust.of([Net]).moved([GlobalName("old.nets", "Net", known=False, offset=0)], [])
+            {'old.nets.Net': <class 'dotpt.pickling.trust.Net'>}
+        """
+        return class_of_moved(self._classes, missing, {str(name) for name in named})
 
     def covers(self, module: str, name: str, python2: bool = False) -> bool:
         """Whether a name is trusted.
@@ -99,6 +132,8 @@ class Trust:
         spellings = _spellings(module, name, python2)
         for spelling in spellings:
             value = self._names.get(".".join(spelling), _BY_NAME)
+            if type(value) is Elsewhere:
+                return self._elsewhere(value.name)
             if value is not _BY_NAME:
                 return value
         if not self.everything:
@@ -111,7 +146,9 @@ class Trust:
 
     def _covers(self, spelling: _Spelling) -> bool:
         full = ".".join(spelling)
-        return full in self._names or any(fnmatchcase(full, glob) for glob in self._globs)
+        if full in self._names or any(fnmatchcase(full, glob) for glob in self._globs):
+            return True
+        return any(package.has(spelling[0]) for package in self._packages)
 
     def _first(self, spellings: list[_Spelling]) -> Any:
         first, *others = spellings
@@ -125,17 +162,26 @@ class Trust:
 
     def _import(self, spelling: _Spelling) -> Any:
         if spelling not in self._imported:
-            found = _imported(*spelling)
-            if not self.everything and ".".join(spelling) not in self._names:
-                self._check_home(spelling, found)
+            named = ".".join(spelling) in self._names
+            package = None if named else next((one for one in self._packages if one.has(spelling[0])), None)
+            found = _imported(*spelling) if package is None else _imported(package.today(spelling[0]), spelling[1])
+            if not named and (package is not None or not self.everything):
+                self._check_home(spelling, found, package)
             self._imported[spelling] = found
         return self._imported[spelling]
 
-    def _check_home(self, spelling: _Spelling, found: Any) -> None:
+    def _elsewhere(self, full: str) -> Any:
+        """What lies under a name that the user has mapped another to; its class may lie within another."""
+        if (full, "") not in self._imported:
+            self._imported[full, ""] = _by_path(full)
+        return self._imported[full, ""]
+
+    def _check_home(self, spelling: _Spelling, found: Any, package: Package | None) -> None:
         """A glob trusts what is defined within it, not what its modules happen to import from elsewhere."""
         home = _home(found)
         inner = spelling[1].split(".")[1:]
-        if home is None or not self.covers(*home) or any(part.startswith("__") for part in inner):
+        within = home is not None and (self.covers(*home) if package is None else package.is_home(home[0]))
+        if home is None or not within or any(part.startswith("__") for part in inner):
             what = f"is {'.'.join(home)}" if home else f"is a {type(found).__name__}"
             raise _outside(*spelling, f"{what}, and lies outside the globs that are trusted")
 
@@ -223,6 +269,17 @@ def _imported(module: str, name: str) -> Any:
     return found
 
 
+def _by_path(full: str) -> Any:
+    """What a dotted name stands for: the module is as much of it as can be imported."""
+    parts, first = full.split("."), None
+    for cut in range(len(parts) - 1, 0, -1):
+        try:
+            return _imported(".".join(parts[:cut]), ".".join(parts[cut:]))
+        except ModuleMissing as error:
+            first = first or error
+    raise first or _no_such_name("", full, AttributeError())
+
+
 def _module(module: str, name: str) -> ModuleType:
     full = readable(f"{module}.{name}")
     if module.partition(".")[0] == "__torch__":
@@ -253,7 +310,7 @@ def _module_missing(module: str, full: str, cause: ModuleNotFoundError) -> Modul
     problem = f"The file needs `{full}`, and {what}"
     hint = f"install {package} (as the file's author had it), or make it importable from here; {_INERT}"
     if itself:
-        hint += f'; trust=[(Class, "{full}")] puts a class of yours in its place'
+        hint += f'; remap={{"{full}": Class}} puts a class of yours in its place, if it has moved'
     error = ModuleMissing(problem, found=full, hint=hint)
     error.name = missing
     return error
@@ -273,12 +330,12 @@ def _no_such_name(module: str, name: str, cause: Exception) -> CannotBuild:
         return _failed_import(CannotBuild, full, cause)
     if module == "__main__":
         problem = f"The file needs `{readable(name)}`, a class of the script that saved it, and this program has none."
-        hint = f'define or import it in the main script, or pass it: trust=[({readable(name)}, "{full}")]; {_INERT}'
+        hint = f'define or import it in the main script, or pass it: remap={{"{full}": {readable(name)}}}; {_INERT}'
     else:
         problem = f"The file needs `{full}`, and the module {readable(module)} installed here has no such name."
         hint = (
             f"install the version of {readable(module.partition('.')[0])} that the file was saved with, or say what "
-            f'stands for it: trust=[(Class, "{full}")]; {_INERT}'
+            f'stands for it: remap={{"{full}": Class}}; {_INERT}'
         )
     error = NameMissing(problem, found=full, hint=hint)
     error.name = name

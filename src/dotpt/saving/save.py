@@ -28,6 +28,7 @@ def save(
     _use_new_zipfile_serialization: bool = True,
     _disable_byteorder_record: bool = False,
     *,
+    _records: Mapping[str, bytes] | None = None,
     metadata: Mapping[str, Any] | None = None,
     timestamp: bool = False,
     format: str = "zip",
@@ -54,6 +55,7 @@ def save(
         pickle_protocol: as torch.save's; the same as ``protocol``.
         _use_new_zipfile_serialization: False is ``format="legacy"``, as torch.save says it.
         _disable_byteorder_record: has no effect, as in torch 2.13: the record is always there.
+        _records: what other verbs of dotpt lay beside the object (`dotpt.save_model`), by name of the record.
         metadata: what to note in the file: JSON values by name, read by `dotpt.read_metadata`.
         timestamp: note the time, too. Then the same object no longer gives the same bytes.
         format: ``"zip"``, or ``"legacy"`` for torch before 1.6.
@@ -109,6 +111,7 @@ def save(
                 checksums=settings.checksums,
                 holes=settings.skip_data,
                 written=strftime("%Y-%m-%dT%H:%M:%SZ", gmtime()) if timestamp else None,
+                records=_records,
                 progress=progress,
             )
         if isinstance(out, ReadBack):

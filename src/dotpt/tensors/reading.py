@@ -7,7 +7,7 @@ that is no longer used can be returned, whatever else was loaded with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,7 @@ def read_records(
     verify: bool = True,
     threads: int | None = None,
     progress: Progress | None = None,
+    targets: Mapping[int, memoryview] | None = None,
 ) -> list[Memory]:
     """The content of each record, in memory of its own.
 
@@ -49,14 +50,22 @@ def read_records(
         verify: compare checksums where the records have them.
         threads: how many to read with (default: two, if there are two processors).
         progress: called with (bytes done, bytes in all) as pieces arrive.
+        targets: memory that is there already, as long as the record, by the record's number. What lies in it when
+            a checksum is found to be wrong is the damaged content.
 
     Raises:
         ChecksumMismatch: a record's bytes are damaged.
     """
+    targets = targets or {}
     memories: list[Any] = [None] * len(extents)
     packed = set(extents.packed)
-    order = sorted((n for n in range(len(extents)) if n not in packed), key=extents.offsets.__getitem__)
+    alone = packed.union(targets)
+    order = sorted((n for n in range(len(extents)) if n not in alone), key=extents.offsets.__getitem__)
     pieces: list[_Piece] = []
+    for number, target in targets.items():
+        memories[number] = Memory(target, 0, len(target))
+        if number not in packed:
+            pieces += _in_place(number, extents.offsets[number], target)
     for slab in _slabs(extents, order):
         pieces += _plan(extents, slab, memories)
     checks = _Checks(container.source, extents) if verify else None
@@ -68,7 +77,7 @@ def read_records(
         content = container.content(record)
         if verify:
             container.check_crc(record, content)
-        memories[number] = allocate(len(content))
+        memories[number] = memories[number] or allocate(len(content))
         memories[number].view[:] = content
     return memories
 
@@ -131,6 +140,12 @@ def _plan(extents: Extents, slab: list[int], memories: list[Any]) -> list[_Piece
             pieces[at].parts.append((number, start - at * PIECE, right - at * PIECE))
             start = right
     return pieces
+
+
+def _in_place(number: int, offset: int, target: memoryview) -> list[_Piece]:
+    """The reads of one record into given memory."""
+    cuts = ((at, target[at : at + PIECE]) for at in range(0, len(target), PIECE))
+    return [_Piece(offset + at, part, False, [(number, 0, len(part))]) for at, part in cuts]
 
 
 class _Checks:

@@ -139,6 +139,7 @@ def test_the_texts_behind_stars_give_the_name_again(glob: str, name: str) -> Non
         assert Glob(glob).fill(stars) == name
 
 
+@pytest.mark.filterwarnings("ignore:Possible (nested set|set ):FutureWarning")  # of re, about the user's own pattern
 @settings(max_examples=300, deadline=None)
 @given(st.text(), st.text())
 def test_any_text_is_a_replacement_or_a_typed_error(pattern: str, replacement: str) -> None:

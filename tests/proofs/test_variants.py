@@ -51,7 +51,8 @@ SWAPPED_WRONG = frozenset(("dtype_uint16", "dtype_uint32", "dtype_uint64", "dtyp
 UNKNOWN = frozenset(
     name
     for name, entry in OBJECTS.items()
-    if dotpt.inspect(zip_bytes(entry())).safety.verdict != "harmless"  # by our own judgement; the list below must be all of it
+    # by our own judgement; the list below must be all of it
+    if dotpt.inspect(zip_bytes(entry())).safety.verdict != "harmless"
 )
 
 

@@ -31,6 +31,8 @@
     * LimitExceeded (RuntimeError): a limit that keeps hostile files harmless was reached
     * UnsupportedError (NotImplementedError): recognised, and not read by this version
     * MissingDependency (ImportError): an optional package is needed
+    * NoCheckpoint (LookupError): a run's folder has no such checkpoint, or none that is whole
+    * RunInUse (RuntimeError): another process writes its checkpoints into the same folder
     * UsageError (ValueError): an argument that makes no sense
         * NotWritable (AttributeError, TypeError): something that is no destination
         * RulesError: rules that rename or reshape tensors, and that do not say how, or do not fit the tensors
@@ -252,6 +254,18 @@ class ShardError(ContainerError):
     """A sharded checkpoint's index and its shards disagree."""
 
 
+class DeltaError(ContainerError):
+    """A file that holds only what has changed since another one cannot be joined with that one."""
+
+
+class BaseMissing(DeltaError):
+    """The file that the unchanged tensors lie in is not where it should be; `expected` is its name."""
+
+
+class BaseChanged(DeltaError):
+    """There is a file of that name, with other tensors than those that are needed from it."""
+
+
 class ManifestError(ContainerError):
     """What dotpt has added to a file, its manifest or its metadata, is broken. The tensors are another matter."""
 
@@ -429,3 +443,11 @@ class ClassesChanged(UserWarning):
     """
 
     changes: tuple[Any, ...] = ()
+
+
+class RunInUse(DotptError, RuntimeError):
+    """Another process, or another part of this one, writes its checkpoints into the same folder."""
+
+
+class NoCheckpoint(DotptError, LookupError):
+    """A run's folder has no such checkpoint, or none that is whole."""

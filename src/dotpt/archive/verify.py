@@ -23,9 +23,19 @@ from dotpt.archive.verification import DamagedRecord, RecordCheck, Verification,
 from dotpt.container.record import Container, Record
 from dotpt.container.sniff import sniff
 from dotpt.container.zip import ZipContainer
-from dotpt.errors import ChecksumMismatch, DotptError, LimitExceeded, NotATorchFile, SourceError, UnsupportedError
+from dotpt.errors import (
+    ChecksumMismatch,
+    DeltaError,
+    DotptError,
+    LimitExceeded,
+    NotATorchFile,
+    SourceError,
+    UnsupportedError,
+)
 from dotpt.formats.architecture import read_architecture
 from dotpt.formats.contents import Contents, ReadOptions
+from dotpt.formats.delta import BASE, Joined, read_base_record
+from dotpt.formats.draft import Link
 from dotpt.formats.manifest import Manifest, ranges_in, read_manifest
 from dotpt.formats.metadata import read_record
 from dotpt.formats.partial import read_partial
@@ -139,6 +149,8 @@ class _Verifier:
                 if not isinstance(archive.contents.container, ZipContainer):
                     self._add_missing(archive)
                 _untie(archive)
+                if archive.contents.joined is not None:
+                    archive.contents.joined.container.close()
         return self._result
 
     # -- structure ----------------------------------------------------------------------------------------------------
@@ -206,7 +218,8 @@ class _Verifier:
     def _check(self, container: Container, records: list[Record], archive: Archive | None) -> None:
         placed = [r for r in records if r.offset >= 0 and r.offset + r.stored <= self._source.size]
         manifest = self._added(container)
-        promises = Promises(manifest, placed, (r.name for r in records)) if manifest is not None else None
+        links = self._links(container)
+        promises = Promises(manifest, placed, [*(r.name for r in records), *links]) if manifest is not None else None
         hashed = promises.hashed if promises is not None else None
         checked = check_records(container, placed, hashed=hashed, progress=self._progress)
         statuses = dict(zip(map(id, placed), checked.statuses, strict=True))
@@ -224,6 +237,39 @@ class _Verifier:
             for r in bad:
                 names = living.get(r.name, []) if promises is None else promises.damaged_in(r.name)
                 result.damaged.append(DamagedRecord(r.name, r.size, tuple(names)))
+        if archive is not None and archive.contents.joined is not None:
+            self._check_base(archive.contents.joined, manifest)
+
+    def _links(self, container: Container) -> Mapping[str, Link]:
+        """What lies in another file, by the names that the records would have in this one."""
+        with suppress(DotptError):  # opening has reported it
+            needed = read_base_record(container)
+            return needed.links if needed is not None else {}
+        return {}
+
+    def _check_base(self, joined: Joined, manifest: Manifest | None) -> None:
+        """What a delta takes of its base: checksums, and the hashes that the delta has noted."""
+        base, names = joined.container, list(joined.links)
+        records = [base.record(joined.links[name].record) for name in names]
+        hashed = {number: [(0, record.size)] for number, record in enumerate(records)}
+        checked = check_records(base, records, hashed=hashed, progress=self._progress)
+        tensors: dict[str, list[str]] = {}
+        for address, listed in (manifest.tensors if manifest is not None else {}).items():
+            tensors.setdefault(listed.record, []).append(address)
+            if listed.record in joined.links and listed.hash != joined.links[listed.record].hash:
+                problem = f"The two records of this file give {address[:100]} different hashes."
+                self._deviates(DeltaError(problem, record=BASE))
+        result = self._result
+        result.bytes += checked.bytes
+        for number, (name, record) in enumerate(zip(names, records, strict=True)):
+            found = checked.hashes.get(number, {}).get((0, record.size))
+            right = found == joined.links[name].hash
+            status = UNREADABLE if found is None else OK if right else DAMAGED
+            where = f"{joined.file}/{record.name}"
+            result.records.append(RecordCheck(where, record.size, status))
+            result.hashed += len(tensors.get(name, ())) * right
+            if status != OK:
+                result.damaged.append(DamagedRecord(where, record.size, tuple(tensors.get(name, ()))))
 
     def _added(self, container: Container) -> Manifest | None:
         """The manifest, if it can be read. What dotpt has added to the file is checked here."""
@@ -248,7 +294,9 @@ class _Verifier:
         result = self._result
         result.writer, result.hashed = promises.manifest.writer, promises.compared
         if archive is not None:
-            tensors = ranges_in(archive.tree, self._options.limits, archive.contents.container)
+            joined = archive.contents.joined
+            base = joined.container if joined is not None else None
+            tensors = ranges_in(archive.tree, self._options.limits, archive.contents.container, base)
             promises.compare_pickle(tensors, all(r.status == OK for r in result.records if r.name == "data.pkl"))
         result.deviations += promises.deviations
 

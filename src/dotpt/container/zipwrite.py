@@ -13,9 +13,11 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 from dotpt.container.crc import crc32
+from dotpt.container.record import Record
 from dotpt.container.zip import CENTRAL, DESCRIPTOR, END, END64, FLAG_DESCRIPTOR, FLAG_UTF8, LOCAL, LOCATOR
 from dotpt.container.ziplayout import BIG, HEADER, content_start, next_header
 from dotpt.errors import UsageError
+from dotpt.source.base import Source
 
 ROOT = "archive"  # always: torch uses the file's name, so that a renamed copy differs in every record
 ALIGNMENT = 64
@@ -46,6 +48,9 @@ class Out(Protocol):
 
     def skip(self, size: int, /) -> None:
         """Leave ``size`` bytes of zeros."""
+
+    def copy_from(self, source: Source, start: int, length: int, /) -> None:
+        """Take ``length`` bytes of a source."""
 
 
 class Hash(Protocol):
@@ -203,6 +208,15 @@ class ZipWriter:
         if seen != size:
             raise UsageError(f"A record of {size:,} bytes was given {seen:,}.", record=name)
         return self._finish(Written(full, header, start, size, crc))
+
+    def copy(self, name: str, source: Source, record: Record) -> Written:
+        """Write a record that another archive has, within the system where it can; it is not read for a checksum."""
+        full, header = self._root + name.encode(), self.position
+        start = content_start(header, len(full), record.size, self._alignment)
+        self._waiting.append(self._header(full, header, start, record.size))
+        self.flush()
+        self._out.copy_from(source, record.offset, record.size)
+        return self._finish(Written(full, header, start, record.size, record.crc or 0))
 
     def hole(self, name: str, size: int) -> Written:
         """Write a record whose ``size`` bytes are left as a hole, to be filled in by somebody else."""

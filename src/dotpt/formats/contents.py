@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dotpt.container.record import Container
+from dotpt.formats.delta import Joined
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.pickling.values import GlobalName
 from dotpt.tensors.refs import StorageRef
@@ -47,6 +48,8 @@ class Contents:
         extra: parts beside the tree, by role (TorchScript: ``constants``, ``code``).
         notes: what a reader should know, one sentence each.
         decoded: bytes of objects that its pickles gave, as `Limits.decoded_bytes` counts them.
+        shards: of a sharded checkpoint, its files.
+        joined: the file that unchanged tensors lie in, if this one holds only what has changed since.
     """
 
     format: str
@@ -60,13 +63,16 @@ class Contents:
     notes: list[str] = field(default_factory=list)
     decoded: int = 0
     shards: list[Contents] = field(default_factory=list)
+    joined: Joined | None = None
 
     @property
     def containers(self) -> list[Container]:
-        """Every container that bytes come from."""
+        """Every container of the file itself."""
         return [self.container, *(shard.container for shard in self.shards if shard.container is not self.container)]
 
     def close(self) -> None:
         """Close every file."""
         for container in self.containers:
             container.close()
+        if self.joined is not None:
+            self.joined.container.close()

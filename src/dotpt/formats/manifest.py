@@ -147,18 +147,23 @@ def readable_name(address: str) -> str:
 # -- what a pickle says ----------------------------------------------------------------------------------------------
 
 
-def ranges_in(tree: Any, limits: Limits, container: Container | None = None) -> Iterator[NamedRange]:
+def ranges_in(
+    tree: Any, limits: Limits, container: Container | None = None, base: Container | None = None
+) -> Iterator[NamedRange]:
     """Every tensor of a decoded pickle that has elements, by the address that a manifest gives it.
 
     Args:
         tree: the object, with `TensorRef` leaves.
         container: where its storages lie; tensors that lie elsewhere (in a file within the pickle) are left out.
+        base: where else they may lie: the file that unchanged ones are in.
     """
     taken: set[str] = set()
     for address, known in named_tensors(tree, limits.nesting, limits.decoded_bytes):
         for name, ref in _leaves(address or "tensor", known):
             storage = ref.storage
-            if storage is None or storage.view_of is not None or storage.container is not container:
+            if storage is None or storage.view_of is not None:
+                continue
+            if storage.container is not container and (base is None or storage.container is not base):
                 continue
             unique, number = name, 2
             while unique in taken:

@@ -15,6 +15,7 @@ from dotpt.container.zip import ZipContainer
 from dotpt.errors import ContainerError, NotATorchFile, TensorError, UnsupportedError
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.formats.decoding import decode
+from dotpt.formats.delta import Joined, join
 from dotpt.formats.embedded import nested_reader
 from dotpt.pickling.context import Context
 from dotpt.tensors.refs import StorageRef
@@ -47,8 +48,16 @@ def read(container: ZipContainer, options: ReadOptions) -> Contents:
         return torchscript.read(container, options, facts)
     context = Context(options.limits, nested_reader(options))
     tree, machine = decode(container, "data.pkl", context, options)
-    attach_storages(container, context.storages, storage_folder(container.names), facts["byteorder"])
-    contents = Contents("zip", tree, container, context.storages, list(machine.globals.values()), facts)
+    joined = join(container)
+    try:
+        attach_storages(container, context.storages, storage_folder(container.names), facts["byteorder"], joined)
+    except BaseException:
+        if joined is not None:
+            joined.container.close()
+        raise
+    contents = Contents("zip", tree, container, context.storages, list(machine.globals.values()), facts, joined=joined)
+    if joined is not None:
+        contents.notes.append(joined.note())
     contents.decoded = options.limits.decoded_bytes - machine.room
     contents.metadata = extra_texts(container)
     return contents
@@ -69,12 +78,23 @@ def extra_texts(container: ZipContainer) -> dict[str, str]:
     return texts
 
 
-def attach_storages(container: ZipContainer, storages: dict[str, StorageRef], prefix: str, byteorder: str) -> None:
+def attach_storages(
+    container: ZipContainer,
+    storages: dict[str, StorageRef],
+    prefix: str,
+    byteorder: str,
+    joined: Joined | None = None,
+) -> None:
     """Point each storage at its record, whose size must be exactly the storage's."""
     swap = byteorder != sys.byteorder
     positions, sizes = container.positions, container.sizes
+    links = joined.links if joined is not None else {}
     for key, storage in storages.items():
         if storage.container is not None or storage.view_of is not None:
+            continue
+        if joined is not None and prefix + key in links:
+            joined.attach(storage, prefix + key)
+            storage.swap = swap
             continue
         index = positions.get(prefix + key)
         if index is None:

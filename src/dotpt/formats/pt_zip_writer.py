@@ -21,7 +21,8 @@ from dotpt.container.crc import crc32
 from dotpt.container.digest import Range, RangeHashes, hash_of
 from dotpt.container.zipwrite import ALIGNMENT, SMALL, ZipWriter
 from dotpt.formats import manifest
-from dotpt.formats.draft import Draft
+from dotpt.formats.delta import BASE, base_bytes
+from dotpt.formats.draft import Draft, Link
 from dotpt.formats.metadata import add_metadata, metadata_text
 from dotpt.tensors.outgoing import Outgoing
 
@@ -59,7 +60,10 @@ def write(
     sink.reserve(_about(draft, alignment) + len(noted) + sum(len(data) + _RECORD for data in beside.values()))
     writer = ZipWriter(sink, alignment=alignment, checksums=checksums)
     writer.add("data.pkl", draft.pickle)
-    writer.add(".format_version", b"1")
+    unchanged = draft.unchanged
+    delta = unchanged is not None and unchanged.shared is None
+    if not delta:  # by this record torch believes that it can compute where each storage lies
+        writer.add(".format_version", b"1")
     writer.add(".storage_alignment", b"%d" % alignment)
     writer.add("byteorder", sys.byteorder.encode())
     storages = _Storages(draft, writer, progress)
@@ -69,10 +73,12 @@ def write(
         storages.write()
         listed = manifest.manifest_bytes(draft.tensors, storages.sizes, storages.hashes, written)
         writer.add(manifest.MANIFEST, listed, checksum=True)  # a wrong hash in it would blame a tensor that is whole
+    if unchanged is not None and delta:
+        writer.add(BASE, base_bytes(unchanged), checksum=True)
     for name, data in beside.items():
         writer.add(name, data, checksum=True)
     writer.add("version", b"3\n")
-    writer.add(".data/serialization_id", _serialization_id(writer))
+    writer.add(".data/serialization_id", serialization_id(writer))
     add_metadata(writer, noted)
     writer.close()
 
@@ -91,6 +97,8 @@ class _Storages:
         self._progress = progress
         self._total = draft.nbytes
         self._done = 0
+        self._unchanged = draft.unchanged
+        self._links: Mapping[str, Link] = draft.unchanged.links if draft.unchanged is not None else {}
         self.sizes = {storage.key: storage.written for storage in draft.storages}
         self.hashes: dict[tuple[str, Range], str] = {}
 
@@ -102,12 +110,26 @@ class _Storages:
     def write(self) -> None:
         """Write the records, and hash what the tensors look at as it passes."""
         ranges = manifest.hashed_ranges(self._draft.tensors, self.sizes)
-        for small, storages in groupby(self._draft.storages, lambda storage: storage.written <= SMALL):
+        for small, storages in groupby(self._draft.storages, self._is_small):
             if small:
                 self._writer.add_many(self._small(storages, ranges))
             else:
                 for storage in storages:
-                    self._write_large(storage, ranges.get(storage.key, []))
+                    if storage.key in self._links:
+                        self._leave_to_the_base(storage.key)
+                    else:
+                        self._write_large(storage, ranges.get(storage.key, []))
+
+    def _is_small(self, storage: Outgoing) -> bool:
+        return storage.written <= SMALL and storage.key not in self._links
+
+    def _leave_to_the_base(self, key: str) -> None:
+        """A storage that the file before has: nothing is written, or its blocks are shared."""
+        link, unchanged = self._links[key], self._unchanged
+        self.hashes[key, (0, link.nbytes)] = link.hash
+        if unchanged is not None and unchanged.shared is not None:
+            container = unchanged.shared
+            self._writer.copy(f"data/{key}", container.source, container.record(link.record))
 
     def _small(self, storages: Iterable[Outgoing], ranges: Mapping[str, list[Range]]) -> Iterator[tuple[str, bytes]]:
         hashes, report = self.hashes, self._progress
@@ -151,7 +173,7 @@ def _about(draft: Draft, alignment: int) -> int:
     )
 
 
-def _serialization_id(writer: ZipWriter) -> bytes:
+def serialization_id(writer: ZipWriter) -> bytes:
     """40 digits that name the content: 20 of the records' names, 20 of their checksums."""
     names = b"\0".join([record.name for record in writer.records])
     sums = struct.pack(f"<{len(writer.records)}L", *[record.crc for record in writer.records])

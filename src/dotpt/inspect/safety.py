@@ -93,7 +93,7 @@ def safety_of(archive: Archive) -> Safety:
     if contents.format in ("safetensors", "sharded") and not names:
         return Safety("harmless", "holds no pickle: it can name nothing", names, contents.format == "safetensors")
     accepted = contents.format in ("zip", "legacy") and all(_accepted(name) for name in contents.globals)
-    accepted = accepted and _protocol(archive) <= _NEWEST_PROTOCOL
+    accepted = accepted and _protocol(archive) <= _NEWEST_PROTOCOL and contents.joined is None
     verdict, words = _verdict(names)
     if verdict == "harmless" and any(_is_layer(name) for name in contents.globals):
         verdict, words = _verdict_on_model(archive, words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from io import BytesIO
 from typing import Any
 
@@ -19,7 +20,14 @@ ARRAYS = ("auto", "tensors", "numpy")
 
 
 def draft_of(
-    value: Any, *, protocol: int, compacting: bool, legacy: bool, arrays: str = "auto", pickle_module: Any = None
+    value: Any,
+    *,
+    protocol: int,
+    compacting: bool,
+    legacy: bool,
+    arrays: str = "auto",
+    pickle_module: Any = None,
+    whole: Collection[int] = (),
 ) -> Draft:
     """``value``, encoded. Nothing is written yet, so an object that cannot be saved harms no file.
 
@@ -29,10 +37,11 @@ def draft_of(
         legacy: whether it is meant for torch's old format.
         arrays: what numpy's arrays become: ``"tensors"``, ``"numpy"`` (they stay), or ``"auto"``.
         pickle_module: a module with a ``Pickler`` that is to write the object instead (dill, cloudpickle).
+        whole: addresses in memory of storages that are never cut down.
     """
     if arrays not in ARRAYS:
         raise UsageError(f"arrays={arrays!r} is not understood.", hint='use "auto", "tensors" or "numpy"')
-    writer = TensorWriter(compacting=compacting and pickle_module is None, legacy=legacy)
+    writer = TensorWriter(compacting=compacting and pickle_module is None, legacy=legacy, whole=whole)
     types: dict[type, Any] = dict.fromkeys(_RECORDS, _refuse_record) | FileValues(writer).types
     reduce = persistent = torch_values = None
     if "torch" in sys.modules:  # else there is no object of torch's

@@ -6,6 +6,7 @@ from typing import Any
 
 from dotpt.container.crc import crc32
 from dotpt.errors import ChecksumMismatch
+from dotpt.source.base import Source
 from dotpt.source.sink import Sink
 
 _PIECE = 1 << 20
@@ -30,6 +31,15 @@ class ReadBack:
         for at in range(0, size, _PIECE):
             self._crc = crc32(zeros[: size - at], self._crc)
         self._sink.skip(size)
+
+    def copy_from(self, source: Source, start: int, length: int) -> None:
+        """Have the sink copy bytes of a source, which is read for their checksum."""
+        buffer = memoryview(bytearray(min(length, _PIECE)))
+        for at in range(0, length, _PIECE):
+            piece = buffer[: length - at]
+            source.read_into(start + at, piece)
+            self._crc = crc32(piece, self._crc)
+        self._sink.copy_from(source, start, length)
 
     def compare(self) -> None:
         """Read what the disk holds.

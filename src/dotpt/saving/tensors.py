@@ -12,7 +12,7 @@ are: the numbers that depend on it are left open (`Encoder.hole`), and filled in
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
@@ -149,6 +149,7 @@ class TensorWriter:
     Args:
         compacting: whether storages are cut down to what their views use.
         legacy: whether ids have the sixth field, for views of storages, that torch's old format keeps empty.
+        whole: addresses in memory of storages that are never cut down, for their bytes are in another file already.
 
     Attributes:
         storages: by what identifies them in memory, in the order in which they are met.
@@ -158,8 +159,9 @@ class TensorWriter:
         plain: whether every tensor so far was a strided one without anything about it.
     """
 
-    def __init__(self, *, compacting: bool, legacy: bool = False) -> None:
+    def __init__(self, *, compacting: bool, legacy: bool = False, whole: Collection[int] = ()) -> None:
         self._compacting = compacting
+        self._whole = whole
         self._end_of_id = b"Nt" if legacy else b"t"
         self.storages: dict[Any, Storage] = {}
         self.placed: dict[int, tuple[Storage, Tensor]] = {}
@@ -322,7 +324,7 @@ class TensorWriter:
             plan.fill(encoder.parts)
         storages = list(self.storages.values())
         for storage in storages:
-            if not storage.whole and storage.views:
+            if not storage.whole and storage.views and storage.address not in self._whole:
                 _cut(storage, storage.views, encoder)
             if storage.nbytes % storage.dtype.itemsize:
                 _even(storage)

@@ -16,7 +16,7 @@ FILES = sorted(SRC.rglob("*.py"))
 # The road a byte travels. A room may import from those before it, and from itself.
 ROAD = (
     "errors", "limits", "source", "container", "tensors", "pickling", "formats",
-    "archive", "saving", "rescue", "dropin", "inspect", "models", "cli",
+    "archive", "saving", "rescue", "dropin", "inspect", "models", "training", "cli",
 )  # fmt: skip
 # An open archive offers the report on itself: the one look back, inside functions that are called when it is wanted.
 LOOKS_BACK = {("archive/archive.py", "inspect")}

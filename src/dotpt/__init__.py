@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Archive": "dotpt.archive.archive",
+    "Checkpointer": "dotpt.training.checkpointer",
     "DotptError": "dotpt.errors",
     "GlobalName": "dotpt.pickling.values",
     "InertGlobal": "dotpt.pickling.values",
@@ -37,6 +38,7 @@ _HOME = {
 
 __all__ = [
     "Archive",
+    "Checkpointer",
     "DotptError",
     "GlobalName",
     "InertGlobal",
@@ -57,13 +59,15 @@ __all__ = [
     "save",
     "save_model",
     "set_metadata",
+    "training",
     "verify",
 ]
 
-_ROOMS = frozenset(("models",))  # rooms that are public themselves
+_ROOMS = frozenset(("models", "training"))  # rooms that are public themselves
 
 if TYPE_CHECKING:
     from dotpt import models as models
+    from dotpt import training as training
     from dotpt.archive.archive import Archive as Archive
     from dotpt.archive.archive import open as open
     from dotpt.archive.load import load as load
@@ -85,6 +89,7 @@ if TYPE_CHECKING:
     from dotpt.saving.metadata import set_metadata as set_metadata
     from dotpt.saving.save import save as save
     from dotpt.tensors.refs import TensorRef as TensorRef
+    from dotpt.training.checkpointer import Checkpointer as Checkpointer
 
 
 def __getattr__(name: str) -> Any:

@@ -105,10 +105,18 @@ def _notes_of(archive: Archive) -> dict[int, list[str]]:
     return notes_on(archive.tensors)
 
 
+def _file_of(ref: TensorRef) -> str:
+    """The file, or the one that it refers to."""
+    joined = ref.archive.contents.joined if ref.archive is not None else None
+    if joined is None or ref.storage is None or ref.storage.container is not joined.container:
+        return "the file"
+    return words.one_line(joined.file)
+
+
 def _place(ref: TensorRef) -> str:
     place = f"storage {words.one_line(ref.storage.key)}" if ref.storage is not None else ""
     if ref.byte_range:
-        place += f", bytes {ref.byte_range[0]:,} to {ref.byte_range[1]:,} of the file"
+        place += f", bytes {ref.byte_range[0]:,} to {ref.byte_range[1]:,} of {_file_of(ref)}"
     if not ref.is_contiguous:
         place += f", strides {words.shape(ref.strides)}"
     return place + (f", offset {words.plural(ref.offset, 'element')}" if ref.offset else "")

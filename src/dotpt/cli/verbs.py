@@ -33,8 +33,9 @@ VERBS = {
     "show": Verb("dotpt.cli.show", "values, statistics, histograms of tensors; any other value"),
     "metadata": Verb("dotpt.cli.metadata", "what is noted in a file: show it, change it in place"),
     "rescue": Verb("dotpt.cli.rescue", "weights, module tree and values of a file without its classes"),
-    "fit": Verb("dotpt.cli.fit", "whether weights fit a model, tensor by tensor, without loading them"),
+    "fit": Verb("dotpt.cli.fit", "whether weights fit a model, tensor by tensor; loads nothing"),
     "verify": Verb("dotpt.cli.verify", "check every checksum and the structure of files"),
+    "checkpoints": Verb("dotpt.cli.checkpoints", "the checkpoints of a training run: list, verify, prune, compare"),
     "run": Verb("dotpt.cli.run", "run a Python program whose torch.save and load are dotpt's", program=True),
 }
 
@@ -57,6 +58,7 @@ Examples:
   dotpt rescue yolo.pt -o weights.pt
   dotpt fit net.pt --model my_package.nets:Net
   dotpt verify checkpoints/*.pt
+  dotpt checkpoints ls runs/exp1
 
 Exit codes: 0 fine; 1 a finding or damage; 2 a usage error, or a file that
 could not be read.
@@ -78,7 +80,7 @@ class Parser(argparse.ArgumentParser):
 
 def overview() -> str:
     """The help of `dotpt` itself, made without importing a verb."""
-    return _OVERVIEW.format(verbs="\n".join(f"  {name:9}{verb.summary}" for name, verb in VERBS.items()))
+    return _OVERVIEW.format(verbs="\n".join(f"  {name:13}{verb.summary}" for name, verb in VERBS.items()))
 
 
 def parser_of(name: str, verb: Verb) -> Parser:

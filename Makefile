@@ -2,12 +2,16 @@
 PYTHON ?= python3
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test bench lint fixtures clean
+.PHONY: demo resume test bench lint fixtures clean
 .DELETE_ON_ERROR:
 
 # The main job on real pretrained weights, without torch.
 demo: .venv/ready
 	.venv/bin/python -m demo
+
+# A real training run, killed 200 times and resumed, against one that was not.
+resume: .venv-torch/ready
+	.venv-torch/bin/python -m demo.resume
 
 # The whole suite twice: with torch, and with no torch installed.
 test: .venv-torch/ready .venv-plain/ready
@@ -38,11 +42,13 @@ fixtures: .venv-torch/ready
 	.venv-plain/bin/python $(PIP) --no-deps --requirement requirements/demo.txt
 	touch $@
 
-.venv-torch/ready: pyproject.toml requirements/demo.txt requirements/test.txt requirements/torch.txt
+.venv-torch/ready: pyproject.toml requirements/demo.txt requirements/test.txt requirements/torch.txt requirements/digits.txt requirements/managers.txt
 	$(PYTHON) -m venv .venv-torch
 	.venv-torch/bin/python $(PIP) --requirement requirements/torch.txt
 	.venv-torch/bin/python $(PIP) --editable '.[torch,s3]' --requirement requirements/test.txt --constraint requirements/torch.txt
 	.venv-torch/bin/python $(PIP) --no-deps --requirement requirements/demo.txt
+	.venv-torch/bin/python $(PIP) --requirement requirements/digits.txt
+	.venv-torch/bin/python $(PIP) --requirement requirements/managers.txt --constraint requirements/torch.txt
 	touch $@
 
 clean:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import dotpt
-from bench import files, fitting, reading, saving
+from bench import files, fitting, reading, saving, training
 from bench.measure import Result, run
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="dotpt-bench-") as folder:
         inputs = files.make(Path(folder), arguments.scale)
         results = []
-        for job in (*reading.jobs(inputs), *saving.jobs(inputs), *fitting.jobs(inputs)):
+        for job in (*reading.jobs(inputs), *saving.jobs(inputs), *fitting.jobs(inputs), *training.jobs(inputs)):
             if arguments.only in f"{job.name} / {job.peer_name}":
                 with console.status(f"{job.name} / {job.peer_name}"):
                     results.append(run(replace(job, rounds=arguments.rounds or job.rounds)))

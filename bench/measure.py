@@ -40,7 +40,7 @@ class Result:
 
 
 def run(job: Job) -> Result:
-    """Time a job: one uncounted round, then ``rounds`` in turn; ``setup`` goes before each turn, untimed."""
+    """Time a job: one uncounted round, then ``rounds`` in turn; ``setup`` goes before each and at the end, untimed."""
     job.setup()
     job.ours()
     job.peer()
@@ -54,6 +54,7 @@ def run(job: Job) -> Result:
             job.setup()
             seconds[work] = _seconds(work)
         pairs.append((seconds[job.ours], seconds[job.peer]))
+    job.setup()
     ratios = sorted(peer / ours for ours, peer in pairs)
     return Result(
         job,

@@ -15,12 +15,23 @@ import dotpt
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+# What a module needs to be imported, by a part of its name.
+NEEDED = {
+    ".torch_": "torch",
+    ".adapters.accelerate": "accelerate",
+    ".adapters.ignite": "ignite",
+    ".adapters.lightning": "pytorch_lightning",
+    ".adapters.transformers": "transformers",
+}
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(dotpt.__path__, "dotpt.")
-    if module.name != "dotpt.__main__" and (find_spec("torch") or ".torch_" not in module.name)
+    if module.name != "dotpt.__main__"
+    and all(find_spec(needed) for part, needed in NEEDED.items() if part in module.name)
 )
-NEEDS_TORCH = "<!-- needs torch -->"
+NEEDS = r"<!-- needs (\w+) -->"
+# Lightning's advice for larger runs; what torch says to Ignite.
+OTHERS = pytest.mark.filterwarnings("ignore:::pytorch_lightning", "ignore:`torch.jit:DeprecationWarning")
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -39,6 +50,7 @@ def run(found: doctest.DocTest) -> None:
         assert doctest.DocTestRunner(optionflags=FLAGS).run(found).failed == 0
 
 
+@OTHERS
 @pytest.mark.parametrize("name", MODULES)
 def test_examples_of_docstrings(name: str, desk: Path) -> None:
     for found in doctest.DocTestFinder().find(importlib.import_module(name)):
@@ -54,17 +66,17 @@ def test_examples_of_public_names(name: str, desk: Path) -> None:
         run(found)
 
 
+@OTHERS
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_of_pages(page: Path, desk: Path) -> None:
     """Blocks fenced as ``pycon`` are run, one session a page.
 
-    A page that needs torch says so in its first lines, a single block right above itself.
+    A page that needs torch says so in its first lines, a block that needs it or another library right above itself.
     """
     text = page.read_text()
-    torch_is_here = find_spec("torch") is not None
-    if NEEDS_TORCH in "\n".join(text.splitlines()[:4]) and not torch_is_here:
+    if any(not find_spec(name) for name in re.findall(NEEDS, "\n".join(text.splitlines()[:4]))):
         pytest.skip("the page's examples need torch")
-    blocks = re.findall(rf"({NEEDS_TORCH}\n)?```pycon\n(.*?)```", text, re.DOTALL)
-    code = "\n".join(block for marked, block in blocks if torch_is_here or not marked)
+    blocks = re.findall(rf"(?:{NEEDS}\n)?```pycon\n(.*?)```", text, re.DOTALL)
+    code = "\n".join(block for needed, block in blocks if not needed or find_spec(needed))
     test = doctest.DocTestParser().get_doctest(code, {"dotpt": dotpt}, page.name, str(page), 0)
     assert doctest.DocTestRunner(optionflags=FLAGS).run(test).failed == 0

@@ -44,6 +44,7 @@ _ELSEWHERE: dict[type, dict[str, str]] = {
 # What every module has of its own, and what says nothing of how it was built.
 _INNER = frozenset(vars(nn.Module())) | {
     "_flat_weights", "_flat_weight_refs", "_is_hf_initialized", "_is_torch_compile", "_compiled_call_impl",
+    "_compile_kwargs",  # Lightning's, once it is imported: it notes how torch.compile was called
 }  # fmt: skip
 _MOST = 20
 _DEPTH = 6

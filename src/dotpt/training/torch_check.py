@@ -90,7 +90,8 @@ class _Watched:
         """Called at the end of every `Checkpointer.step`."""
         step = checkpointer.global_step
         self.steps[step] = _digests(checkpointer.state())
-        if not self.unsaved:
+        count = len(self.steps)
+        if not self.unsaved and count & (count - 1) == 0:  # now and then: every object of the process is looked at
             self.unsaved = _unsaved(checkpointer, self._before)
         if step == self._stop:
             self._stop = None

@@ -24,6 +24,7 @@ from typing import Any
 from dotpt.container import jsontext
 from dotpt.container.record import Container
 from dotpt.errors import LimitExceeded, ManifestError, RecordMissing, UnsupportedError, UsageError
+from dotpt.formats.json_records import facts_of, versioned
 from dotpt.limits import DEFAULT_LIMITS, MIB
 
 ARCHITECTURE = ".dotpt/model.json"
@@ -219,16 +220,12 @@ def read_architecture(container: Container) -> Architecture | None:
     """
     if container.kind != "zip" or ARCHITECTURE not in container:
         return None
-    facts: dict[str, Any] = {"path": container.source.name, "record": ARCHITECTURE}
+    facts, what = facts_of(container, ARCHITECTURE), "The architecture record"
     text = _bounded(container, ARCHITECTURE)
-    found = jsontext.parse_json(
-        text, container.limits, lambda problem, _: ManifestError(problem, **facts), depth=NESTING
-    )
-    if type(found) is not dict or type(found.get("dotpt")) is not int:
-        raise ManifestError("The architecture record does not give its version.", **facts)
+    found = versioned(text, what, ManifestError, facts, container.limits, depth=NESTING)
     if found["dotpt"] != VERSION:
         raise UnsupportedError(
-            f"The architecture record is of version {found['dotpt']}; version {VERSION} is known.",
+            f"{what} is of version {found['dotpt']}; version {VERSION} is known.",
             hint="a newer dotpt may read it: pip install -U dotpt",
             **facts,
         )
@@ -246,7 +243,7 @@ def read_sources(container: Container, architecture: Architecture) -> dict[str, 
     texts = {}
     for module, expected in architecture.sources.items() if architecture.stored else ():
         name = f"{SOURCES}{module}.py"
-        facts: dict[str, Any] = {"path": container.source.name, "record": name}
+        facts = facts_of(container, name)
         if name not in container:
             raise RecordMissing(f"The text of the module {module} is not in the file.", **facts)
         content = _bounded(container, name)

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from dotpt.container.digest import hash_of
-from dotpt.container.jsontext import parse_json
 from dotpt.container.record import Container
 from dotpt.container.zip import ZipContainer
 from dotpt.errors import (
@@ -33,12 +32,12 @@ from dotpt.errors import (
     BaseMissing,
     DeltaError,
     DotptError,
-    LimitExceeded,
     SourceError,
     TensorError,
     UnsupportedError,
 )
 from dotpt.formats.draft import Link, Unchanged
+from dotpt.formats.json_records import facts_of, read_header, versioned
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.source.addresses import path_of_url, scheme_of
 from dotpt.source.local import FileSource
@@ -77,16 +76,11 @@ def read_base_record(container: Container) -> Unchanged | None:
     """
     if container.kind != "zip" or BASE not in container:
         return None
-    limits, size = container.limits, container.record(BASE).size
-    facts: dict[str, Any] = {"path": container.source.name, "record": BASE}
-    if size > limits.header_bytes:
-        raise LimitExceeded("header_bytes", size, limits.header_bytes, **facts)
-    found = parse_json(container.read(BASE), limits, lambda problem, _: DeltaError(problem, **facts))
-    if type(found) is not dict or type(found.get("dotpt")) is not int:
-        raise DeltaError("What the file needs of another one does not give its version.", **facts)
+    facts, what = facts_of(container, BASE), "What the file needs of another one"
+    found = versioned(read_header(container, BASE), what, DeltaError, facts, container.limits)
     if found["dotpt"] != VERSION:
         raise UnsupportedError(
-            f"What the file needs of another one is noted in version {found['dotpt']}; version {VERSION} is known.",
+            f"{what} is noted in version {found['dotpt']}; version {VERSION} is known.",
             hint="a newer dotpt may read it: pip install -U dotpt",
             **facts,
         )

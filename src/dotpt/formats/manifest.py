@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
-from dotpt.container.jsontext import is_text, parse_json
+from dotpt.container.jsontext import is_text
 from dotpt.container.record import Container
-from dotpt.errors import LimitExceeded, ManifestError, UnsupportedError
+from dotpt.errors import ManifestError, UnsupportedError
 from dotpt.formats.draft import NamedRange
+from dotpt.formats.json_records import facts_of, read_header, versioned
 from dotpt.limits import Limits
 from dotpt.pickling.tree import named_tensors
 from dotpt.tensors.refs import StorageRef, TensorRef
@@ -214,13 +215,8 @@ def read_manifest(container: Container) -> Manifest | None:
     """
     if container.kind != "zip" or MANIFEST not in container:
         return None
-    limits, size = container.limits, container.record(MANIFEST).size
-    facts: dict[str, Any] = {"path": container.source.name, "record": MANIFEST}
-    if size > limits.header_bytes:
-        raise LimitExceeded("header_bytes", size, limits.header_bytes, **facts)
-    found = parse_json(container.read(MANIFEST), limits, lambda problem, _: ManifestError(problem, **facts))
-    if type(found) is not dict or type(found.get("dotpt")) is not int:
-        raise ManifestError("The manifest does not give its version.", **facts)
+    facts = facts_of(container, MANIFEST)
+    found = versioned(read_header(container, MANIFEST), "The manifest", ManifestError, facts, container.limits)
     if found["dotpt"] != VERSION or found.get("hash") != HASH:
         raise UnsupportedError(
             f"The manifest is of version {found['dotpt']!r:.40} with hashes of the kind {found.get('hash')!r:.40}; "

@@ -23,6 +23,7 @@ from dotpt.container.record import Container
 from dotpt.container.slot import STEERING, padded
 from dotpt.container.zipwrite import ALIGNMENT, ZipWriter
 from dotpt.errors import ChecksumMismatch, LimitExceeded, ManifestError, UsageError
+from dotpt.formats.json_records import facts_of
 from dotpt.limits import DEFAULT_LIMITS, MIB
 from dotpt.source.overwrite import PAGE
 
@@ -143,7 +144,7 @@ def read_record(container: Container) -> dict[str, Any]:
     if container.kind != "zip" or METADATA not in container:
         return {}
     size = container.record(METADATA).size
-    facts: dict[str, Any] = {"path": container.source.name, "record": METADATA}
+    facts = facts_of(container, METADATA)
     if size > MOST:
         raise ManifestError(f"The metadata has {size:,} bytes; at most {MOST:,} are read.", **facts)
     content = _read(container)

@@ -131,7 +131,7 @@ class Checkpointer:
         self.global_step = self.epoch = 0
         self._sequence = 1 + max((entry.stored.sequence for entry in self.entries()), default=0)
         self._elapsed, self._began = 0.0, time.monotonic()
-        self._saved_at, self._saved_step = self._began, -1
+        self._saved_at = self._began
         self._looked = False
         self._metrics: dict[str, Any] = {}
         self.history.note("start", save=repr(self._save), keep=repr(self._keep))
@@ -228,7 +228,7 @@ class Checkpointer:
         began = time.perf_counter()
         self._ranks.asked_of_first(self._writer.wait)
         waited = time.perf_counter() - began
-        measured, epoch = self._measured(), self.epoch + self._run.positions.epoch_is_done
+        measured, epoch = self._measured(), self._epoch_to_go_on
         path = self.folder / name_of(self.global_step)
         base, held = self._increments.base_for(path) if self._increments is not None else None, dict[int, Link]()
         tree = self._run.capture(self.global_step, epoch, measured, base, held)
@@ -336,11 +336,16 @@ class Checkpointer:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint of this moment would hold: plain values and live tensors."""
-        return self._run.tree(self.global_step, self.epoch, self._measured())
+        return self._run.tree(self.global_step, self._epoch_to_go_on, self._measured())
 
     def objects(self) -> Iterable[Any]:
         """The objects that are saved: parts, loaders, generators."""
         return self._run.objects()
+
+    @property
+    def _epoch_to_go_on(self) -> int:
+        """The epoch that a checkpoint of this moment goes on with: the next one, where the data of this are done."""
+        return self.epoch + self._run.positions.epoch_is_done
 
     def _measured(self) -> dict[str, float]:
         return {name: float(value) for name, value in self._metrics.items()}

@@ -37,16 +37,19 @@ def choose(folder: Path, which: str | int | os.PathLike[str], keep: Policy) -> P
     entries = entries_of(folder) if folder.is_dir() else []
     if not entries:
         return None
+    ordered: Iterable[Entry]
     if isinstance(which, int):
         entries = [entry for entry in entries if entry.step == which] or _no_such_step(folder, which, entries)
-        return _first_whole(folder, reversed(entries))
-    if which == "best":
+        ordered = reversed(entries)
+    elif which == "best":
         policy = best_of(keep)
         ranked = policy.ranked([entry.stored for entry in entries])
         by_sequence = {entry.stored.sequence: entry for entry in entries}
-        return _first_whole(folder, (by_sequence[stored.sequence] for stored in ranked))
-    # What says nothing of itself cannot be put in order, but it may be newer than all others: it is named at least.
-    return _first_whole(folder, sorted(entries, key=_newest_first))
+        ordered = (by_sequence[stored.sequence] for stored in ranked)
+    else:
+        # What says nothing of itself cannot be put in order, but it may be newer than all others: it is named at least.
+        ordered = sorted(entries, key=_newest_first)
+    return first_whole(folder, ordered, _why_passed_over, lambda entry: entry.path.name, stacklevel=5)
 
 
 def best_of(keep: Policy) -> Best:
@@ -61,14 +64,38 @@ def _newest_first(entry: Entry) -> tuple[bool, int, int]:
     return not entry.problem, -entry.stored.sequence, -entry.step
 
 
-def _first_whole(folder: Path, entries: Iterable[Entry]) -> Path:
+def _why_passed_over(entry: Entry) -> str:
+    return entry.problem or why_damaged(entry.path)
+
+
+def first_whole(
+    folder: str | os.PathLike[str],
+    entries: Iterable[Entry],
+    why: Callable[[Entry], str],
+    name_of: Callable[[Entry], str],
+    *,
+    stacklevel: int,
+) -> Path:
+    """The first checkpoint that is whole.
+
+    Args:
+        folder: where they lie, for the error.
+        entries: in the order in which they are wanted; none is read after the first whole one.
+        why: what is wrong with one, a sentence; "" if it is whole.
+        name_of: what one is called in messages.
+        stacklevel: whose line a warning names, as `warnings.warn` has it: 2 is the caller's.
+
+    Raises:
+        NoCheckpoint: none is whole.
+        DamagedCheckpoint: (a warning) one was passed over.
+    """
     passed = []
     for entry in entries:
-        problem = entry.problem or why_damaged(entry.path)
+        problem = why(entry)
         if not problem:
             return entry.path
-        passed.append(entry.path.name)
-        warnings.warn(f"{entry.path.name} is passed over: {problem}", DamagedCheckpoint, stacklevel=5)
+        passed.append(name_of(entry))
+        warnings.warn(f"{passed[-1]} is passed over: {problem}", DamagedCheckpoint, stacklevel=stacklevel)
     raise NoCheckpoint(
         f"No checkpoint here is whole ({', '.join(passed)}).",
         path=str(folder),

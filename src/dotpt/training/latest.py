@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
 from dotpt.errors import NoCheckpoint, SourceNotFound
-from dotpt.training.finding import DamagedCheckpoint
+from dotpt.training.finding import first_whole
 from dotpt.training.layouts import listing_of
 from dotpt.training.listing import why_not_whole
 from dotpt.training.measures import newest
@@ -39,15 +38,4 @@ def latest_whole(folder: str | os.PathLike[str]) -> Path | None:
         listing = listing_of(folder)
     except (SourceNotFound, NoCheckpoint):
         return None
-    passed = []
-    for entry in newest(listing):
-        problem = why_not_whole(entry)
-        if not problem:
-            return entry.path
-        passed.append(listing.name_of(entry))
-        warnings.warn(f"{passed[-1]} is passed over: {problem}", DamagedCheckpoint, stacklevel=2)
-    raise NoCheckpoint(
-        f"No checkpoint here is whole ({', '.join(passed)}).",
-        path=str(folder),
-        hint="dotpt checkpoints verify says what is wrong with each; to begin anew, give another folder",
-    )
+    return first_whole(folder, newest(listing), why_not_whole, listing.name_of, stacklevel=3)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from dotpt.errors import NoCheckpoint, UsageError
 from dotpt.training.folder import Entry
-from dotpt.training.listing import Listing, Progress, why_not_whole
+from dotpt.training.listing import Listing
 from dotpt.training.policies import Best
 
 _WORD = re.compile(r"[a-z]+\d*")
@@ -84,12 +84,6 @@ def ranked(listing: Listing, policy: Best) -> list[Entry]:
 def newest(listing: Listing) -> list[Entry]:
     """Newest first."""
     return list(reversed(listing.entries))
-
-
-def whole_ones(entries: Sequence[Entry], progress: Progress | None = None) -> Iterator[tuple[Entry, str]]:
-    """Each with what is wrong with it, a sentence, or ""; read only when it is asked for."""
-    for entry in entries:
-        yield entry, why_not_whole(entry, progress)
 
 
 def _weight(name: str) -> tuple[bool, bool, bool]:

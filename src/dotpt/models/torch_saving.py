@@ -23,6 +23,7 @@ from dotpt.models.torch_building import build, check_arguments
 from dotpt.models.torch_describe import arguments_of, differences
 from dotpt.models.torch_example import as_call, check_outputs, outputs_of
 from dotpt.models.torch_structure import Structure, changed_layers, changed_tensors, structure_of, take_types
+from dotpt.models.torch_wrappers import unwrapped
 
 _INIT = "say how it was built: dotpt.save_model(model, path, init={...}); check=False saves it untried"
 _SHOWN = 4
@@ -105,23 +106,14 @@ def _inner(model: Any) -> tuple[nn.Module, list[str]]:
             f"Expected a torch.nn.Module, and got a {type(model).__name__}.",
             hint="dotpt.save writes state dicts and everything else",
         )
-    notes: list[str] = []
-    while True:
-        name = type(model).__name__
-        if name == "OptimizedModule" and isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model = model._orig_mod
-        elif isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            model = model.module
-        else:
-            break
-        notes.append(f"The model inside of {name} was saved: wrap it again after it is loaded.")
+    model, wrappers = unwrapped(model, derived=True)
     if isinstance(model, (torch.jit.ScriptModule, torch.fx.GraphModule)):
         raise CannotDescribe(
             f"The code of a {type(model).__name__} is in the object, and no class builds it.",
             found=type(model),
             hint="save the model that it was made from; torch.jit.save and torch.export.save write programs",
         )
-    return model, notes
+    return model, [f"The model inside of {name} was saved: wrap it again after it is loaded." for name in wrappers]
 
 
 class _Call:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from dotpt.errors import UsageError
+from dotpt.models.torch_wrappers import unwrapped
 
 SUFFIX = "_state_dict"
 
@@ -41,11 +42,11 @@ class Parts:
 
     def models(self) -> dict[str, torch.nn.Module]:
         """Those that are modules, without their wrappers."""
-        return {name: unwrapped(part) for name, part in self.named.items() if isinstance(part, torch.nn.Module)}
+        return {name: _own(part) for name, part in self.named.items() if isinstance(part, torch.nn.Module)}
 
     def _state(self, part: Any) -> Any:
         if isinstance(part, torch.nn.Module):
-            return unwrapped(part).state_dict()
+            return _own(part).state_dict()
         state = part.state_dict()
         return self._with_names(part, state) if isinstance(part, torch.optim.Optimizer) else state
 
@@ -74,13 +75,6 @@ class Parts:
         return [("" if len(models) == 1 else f"{name}.", model) for name, model in models.items()]
 
 
-def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
-    """The user's own model: without DataParallel, DistributedDataParallel and what torch.compile puts around it."""
-    while True:
-        kind = type(module).__name__
-        if kind in ("DataParallel", "DistributedDataParallel"):
-            module = module.module  # type: ignore[assignment]
-        elif kind == "OptimizedModule":
-            module = module._orig_mod  # type: ignore[assignment]
-        else:
-            return module
+def _own(model: torch.nn.Module) -> torch.nn.Module:
+    """The user's own model. Nobody is told of what is taken off, so nothing is that may hold weights of its own."""
+    return unwrapped(model, derived=False)[0]

@@ -1,4 +1,4 @@
-"""Prefixes that wrappers put before every weight's name, and the line that takes them off."""
+"""What wrappers write into the names of weights, and the prefixes that they put before every one."""
 
 from __future__ import annotations
 
@@ -6,20 +6,29 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-# Longest first where one begins with another. A chain of them (module._orig_mod.) is found link by link.
-_WRAPPERS: tuple[tuple[str, str], ...] = (
-    ("module.", "DataParallel or DistributedDataParallel"),
-    ("_orig_mod.", "torch.compile"),
-    ("_fsdp_wrapped_module.", "FSDP"),
-    ("_forward_module.", "Lightning Fabric"),
-    ("base_model.model.", "PEFT"),
-    ("model.", "a wrapper that calls the model its `model` (Lightning and others)"),
-    ("net.", "a wrapper that calls the model its `net`"),
-    ("netG.", "a wrapper that calls the generator its `netG`"),
-    ("backbone.", "a wrapper that calls the model its `backbone`"),
-)
+_AROUND_ALL = {
+    "_orig_mod": "torch.compile",
+    "_fsdp_wrapped_module": "FSDP",
+    "_forward_module": "Lightning Fabric",
+}
+#: Parts of names that only wrappers write, and who does: they may lie anywhere in a name, and never mean anything.
+RESERVED = _AROUND_ALL | {"_checkpoint_wrapped_module": "activation checkpointing"}  # of layers, not of all the model
+PARALLEL = "DataParallel or DistributedDataParallel"  # who writes `module`
+NET = "a wrapper that calls the model its `net`"
 COUNTER = "n_averaged"  # torch's AveragedModel keeps it beside its weights
-_PLAIN = frozenset(("model.", "net.", "netG.", "backbone."))  # may as well be the model's own
+_PLAIN = {  # may as well be the model's own
+    "model.": "a wrapper that calls the model its `model` (Lightning and others)",
+    "net.": NET,
+    "netG.": "a wrapper that calls the generator its `netG`",
+    "backbone.": "a wrapper that calls the model its `backbone`",
+}
+# None begins with another one. A chain of them (module._orig_mod.) is found link by link.
+_LINKS = (
+    ("module.", PARALLEL),
+    *((f"{part}.", who) for part, who in _AROUND_ALL.items()),
+    ("base_model.model.", "PEFT"),
+    *_PLAIN.items(),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +68,7 @@ def prefixes_of(names: Iterable[str]) -> list[Prefix]:
     count, chain, certain = len(rest), "", True
     words: list[str] = []
     while rest:
-        link = next(((prefix, who) for prefix, who in _WRAPPERS if all(name.startswith(prefix) for name in rest)), None)
+        link = next(((prefix, who) for prefix, who in _LINKS if all(name.startswith(prefix) for name in rest)), None)
         if link is None or (chain and link[0] in _PLAIN):
             break
         chain += link[0]

@@ -10,6 +10,7 @@ from dotpt.inspect.claims import Claim, confirmed, inferred, unknown
 from dotpt.inspect.content import Keys, children_of, references_in, short_value
 from dotpt.inspect.kinds import is_optimizer, is_rng, is_scaler, is_scheduler, is_state_dict
 from dotpt.inspect.names import WEIGHT_KEYS, role_of_name
+from dotpt.inspect.prefixes import COUNTER
 from dotpt.rescue.modules import is_module
 from dotpt.tensors.refs import StorageRef, TensorRef
 
@@ -216,8 +217,8 @@ def _by_structure(value: Any) -> Claim | None:
     if is_module(value):
         return confirmed("weights", "it is a module")
     if is_state_dict(value):
-        if "n_averaged" in value:
-            return inferred("ema", "it counts n_averaged, as torch's AveragedModel does")
+        if COUNTER in value:
+            return inferred("ema", f"it counts {COUNTER}, as torch's AveragedModel does")
         return inferred("weights", "it holds tensors under parameters' names")
     return None
 

@@ -12,21 +12,17 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import product, takewhile
 
-COUNTER = "n_averaged"  # torch's AveragedModel keeps it beside its weights
+from dotpt.inspect.prefixes import COUNTER, NET, PARALLEL
+from dotpt.inspect.prefixes import RESERVED as IN_REPORTS
 
-#: Parts of names that only wrappers write: they may lie anywhere in a name, and never mean anything.
-RESERVED = {
-    "_orig_mod": "torch.compile",
-    "_fsdp_wrapped_module": "FSDP",
-    "_fpw_module": "FSDP of fairscale",
-    "_checkpoint_wrapped_module": "activation checkpointing",
-    "_forward_module": "Lightning Fabric",
-}
+#: Parts of names that only wrappers write. The model says what is right here, so one more is known than in a report.
+RESERVED = IN_REPORTS | {"_fpw_module": "FSDP of fairscale"}
 #: Parts that wrappers write, and people, too: they count where all names begin with them, and the rest is the model's.
+#: A report takes nothing off, so it tells of more (`backbone`); its words for `model` do not fit into parentheses.
 COMMON = {
-    "module": "DataParallel or DistributedDataParallel",
+    "module": PARALLEL,
     "model": "a wrapper that calls the model its `model`, as Lightning's modules do",
-    "net": "a wrapper that calls the model its `net`",
+    "net": NET,
 }
 _INSIDE = "module"  # of the common ones, that which is looked for in the middle of names: a part that was parallel
 

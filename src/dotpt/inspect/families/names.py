@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-# Wrappers put these anywhere into a name; no layer is called that.
-_WITHIN = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_forward_module.")
+from dotpt.inspect.prefixes import RESERVED
+
+_WITHIN = tuple(f"{part}." for part in RESERVED)
 _MOST_ROOTS = 8
 _MAJORITY = 0.4  # an encoder and a decoder: the smaller of the two is not looked into
 

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PIP = -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo resume test bench lint fixtures clean
+.PHONY: demo resume test bench fuzz lint fixtures clean
 .DELETE_ON_ERROR:
 
 # The main job on real pretrained weights, without torch.
@@ -19,8 +19,16 @@ test: .venv-torch/ready .venv-plain/ready
 	.venv-plain/bin/python -m pytest
 
 # dotpt against its peers in one run: ratios, medians of interleaved rounds.
-bench: .venv-torch/ready
+bench: .venv-torch/ready .venv-scanners/ready
 	.venv-torch/bin/python -m bench
+
+# Fuzzing for TIME seconds, one half by hypothesis and one by atheris, which needs Linux and Python 3.11 to 3.13.
+TIME ?= 600
+fuzz: .venv-fuzz/ready
+	status=0; \
+	.venv-fuzz/bin/python -m tests.fuzz.run --seconds $$(($(TIME) / 2)) || status=1; \
+	.venv-fuzz/bin/python -m tests.fuzz.atheris_target -- -max_total_time=$$(($(TIME) / 2)) -verbosity=0 || status=1; \
+	exit $$status
 
 lint: .venv-torch/ready
 	.venv-torch/bin/ruff check .
@@ -38,18 +46,30 @@ fixtures: .venv-torch/ready
 
 .venv-plain/ready: pyproject.toml requirements/demo.txt requirements/test.txt
 	$(PYTHON) -m venv .venv-plain
-	.venv-plain/bin/python $(PIP) --editable '.[s3]' --requirement requirements/test.txt
+	.venv-plain/bin/python $(PIP) --editable '.[s3,sign]' --requirement requirements/test.txt
 	.venv-plain/bin/python $(PIP) --no-deps --requirement requirements/demo.txt
 	touch $@
 
 .venv-torch/ready: pyproject.toml requirements/demo.txt requirements/test.txt requirements/torch.txt requirements/digits.txt requirements/managers.txt
 	$(PYTHON) -m venv .venv-torch
 	.venv-torch/bin/python $(PIP) --requirement requirements/torch.txt
-	.venv-torch/bin/python $(PIP) --editable '.[torch,s3]' --requirement requirements/test.txt --constraint requirements/torch.txt
+	.venv-torch/bin/python $(PIP) --editable '.[torch,s3,sign]' --requirement requirements/test.txt --constraint requirements/torch.txt
 	.venv-torch/bin/python $(PIP) --no-deps --requirement requirements/demo.txt
 	.venv-torch/bin/python $(PIP) --requirement requirements/digits.txt
 	.venv-torch/bin/python $(PIP) --requirement requirements/managers.txt --constraint requirements/torch.txt
 	touch $@
 
+# dotpt as users install it, beside the scanners that it is measured against.
+.venv-scanners/ready: pyproject.toml requirements/scanners.txt $(shell find src -name '*.py')
+	$(PYTHON) -m venv --clear .venv-scanners
+	.venv-scanners/bin/python $(PIP) . --requirement requirements/scanners.txt
+	touch $@
+
+.venv-fuzz/ready: pyproject.toml requirements/fuzz.txt requirements/torch.txt
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python $(PIP) --requirement requirements/torch.txt
+	.venv-fuzz/bin/python $(PIP) --editable . --requirement requirements/fuzz.txt --constraint requirements/torch.txt
+	touch $@
+
 clean:
-	rm -rf .venv .venv-plain .venv-torch .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .venv-plain .venv-torch .venv-fuzz .venv-scanners .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import dotpt
-from bench import files, fitting, reading, saving, training
+from bench import files, fitting, reading, saving, scanning, training
 from bench.measure import Result, run
 
 
@@ -31,13 +31,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="dotpt-bench-") as folder:
         inputs = files.make(Path(folder), arguments.scale)
         results = []
-        for job in (*reading.jobs(inputs), *saving.jobs(inputs), *fitting.jobs(inputs), *training.jobs(inputs)):
+        rooms = (reading, saving, fitting, training)
+        for job in (*(job for room in rooms for job in room.jobs(inputs)), *scanning.jobs(inputs, arguments.scale)):
             if arguments.only in f"{job.name} / {job.peer_name}":
                 with console.status(f"{job.name} / {job.peer_name}"):
                     results.append(run(replace(job, rounds=arguments.rounds or job.rounds)))
         wanted = arguments.only in "memory"
-        rooms = {"load": reading, "save": saving, "fit": fitting}
-        peaks = {name: room.memory(inputs) for name, room in rooms.items()} if wanted else {}
+        measured = {"load": reading, "save": saving, "fit": fitting}
+        peaks = {name: room.memory(inputs) for name, room in measured.items()} if wanted else {}
     show(console, results, peaks)
     out = Path(__file__).parent / "out"
     out.mkdir(exist_ok=True)

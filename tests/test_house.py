@@ -16,10 +16,15 @@ FILES = sorted(SRC.rglob("*.py"))
 # The road a byte travels. A room may import from those before it, and from itself.
 ROAD = (
     "errors", "limits", "source", "container", "tensors", "pickling", "formats",
-    "archive", "saving", "rescue", "dropin", "inspect", "models", "training", "cli",
+    "signing", "archive", "saving", "rescue", "dropin", "inspect", "scan", "clean", "guard", "models", "training",
+    "cli",
 )  # fmt: skip
 # An open archive offers the report on itself: the one look back, inside functions that are called when it is wanted.
 LOOKS_BACK = {("archive/archive.py", "inspect")}
+
+# errors.py takes the types of pickle's errors. guard/pickles.py puts a scan before pickle's own functions in programs
+# that call them: it names them to replace them, and nothing is unpickled that the program would not have unpickled.
+MAY_IMPORT_PICKLE = {"errors.py", "guard/pickles.py"}
 
 
 def room_of(module: str) -> str | None:
@@ -43,7 +48,7 @@ def imports_of(path: Path) -> set[str]:
 
 def test_the_public_names_are_all_there_and_sorted() -> None:
     assert dotpt.__all__ == sorted(dotpt.__all__, key=lambda name: (name.islower(), name))
-    assert len(dotpt.__all__) <= 24
+    assert len(dotpt.__all__) <= 30
     for name in dotpt.__all__:
         assert getattr(dotpt, name).__doc__, name
 
@@ -77,7 +82,10 @@ def test_imports_go_one_way(path: Path) -> None:
 def test_only_files_named_so_import_torch(path: Path) -> None:
     importers = {module.partition(".")[0] for module in imports_of(path)}
     assert "torch" not in importers or path.name.startswith("torch_")
-    assert not importers & {"pickle", "_pickle", "marshal", "shelve", "dill"} or path.name == "errors.py"
+    assert (
+        not importers & {"pickle", "_pickle", "marshal", "shelve", "dill"}
+        or str(path.relative_to(SRC)) in MAY_IMPORT_PICKLE
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SRC)))

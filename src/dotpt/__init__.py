@@ -22,6 +22,8 @@ _HOME = {
     "Limits": "dotpt.limits",
     "TensorRef": "dotpt.tensors.refs",
     "UnsafeGlobal": "dotpt.errors",
+    "clean": "dotpt.clean.clean",
+    "guard": "dotpt.guard.guard",
     "inspect": "dotpt.inspect.report",
     "load": "dotpt.archive.load",
     "load_into": "dotpt.models.load_into",
@@ -32,7 +34,9 @@ _HOME = {
     "rescue": "dotpt.rescue.rescue",
     "save": "dotpt.saving.save",
     "save_model": "dotpt.models.save_model",
+    "scan": "dotpt.scan.scan",
     "set_metadata": "dotpt.saving.metadata",
+    "sign": "dotpt.signing.sign",
     "verify": "dotpt.archive.verify",
 }
 
@@ -47,6 +51,8 @@ __all__ = [
     "Limits",
     "TensorRef",
     "UnsafeGlobal",
+    "clean",
+    "guard",
     "inspect",
     "load",
     "load_into",
@@ -58,7 +64,9 @@ __all__ = [
     "rescue",
     "save",
     "save_model",
+    "scan",
     "set_metadata",
+    "sign",
     "training",
     "verify",
 ]
@@ -72,10 +80,12 @@ if TYPE_CHECKING:
     from dotpt.archive.archive import open as open
     from dotpt.archive.load import load as load
     from dotpt.archive.verify import verify as verify
+    from dotpt.clean.clean import clean as clean
     from dotpt.dropin.patch import patch_torch as patch_torch
     from dotpt.errors import DotptError as DotptError
     from dotpt.errors import LimitExceeded as LimitExceeded
     from dotpt.errors import UnsafeGlobal as UnsafeGlobal
+    from dotpt.guard.guard import guard as guard
     from dotpt.inspect.report import inspect as inspect
     from dotpt.limits import Limits as Limits
     from dotpt.models.load_into import load_into as load_into
@@ -88,6 +98,8 @@ if TYPE_CHECKING:
     from dotpt.saving.metadata import read_metadata as read_metadata
     from dotpt.saving.metadata import set_metadata as set_metadata
     from dotpt.saving.save import save as save
+    from dotpt.scan.scan import scan as scan
+    from dotpt.signing.sign import sign as sign
     from dotpt.tensors.refs import TensorRef as TensorRef
     from dotpt.training.checkpointer import Checkpointer as Checkpointer
 

@@ -22,12 +22,14 @@
     * PickleError (pickle.UnpicklingError): the opcode stream is malformed
         * UnsafeGlobal: the stream names classes or functions that are not known to be harmless
             * UnsafeScript (RuntimeError): they are those of a TorchScript archive
+    * RefusedByGuard (pickle.UnpicklingError): a file that does not scan clean, while a `dotpt.guard` is active
     * CannotPickle (pickle.PicklingError, AttributeError, TypeError): an object that a pickle cannot hold
     * CannotBuild (RuntimeError): a trusted class that cannot be imported, or not be built from what the file says
         * CannotImport (ImportError): its module fails to import
             * ModuleMissing (ModuleNotFoundError)
         * NameMissing (AttributeError): its module has no such name
     * TensorError (RuntimeError): a tensor that does not fit its storage
+    * SignatureError (ValueError): a signature that is malformed, or does not fit the key or the model
     * LimitExceeded (RuntimeError): a limit that keeps hostile files harmless was reached
     * UnsupportedError (NotImplementedError): recognised, and not read by this version
     * MissingDependency (ImportError): an optional package is needed
@@ -286,6 +288,16 @@ class UnsafeGlobal(PickleError):
     globals: tuple[Any, ...] = ()
 
 
+class RefusedByGuard(DotptError, UnpicklingError):
+    """Something was about to be loaded that does not scan clean, and `dotpt.guard` has kept it from being loaded.
+
+    Attributes:
+        findings: what the scan has found, as `dotpt.scan` gives it.
+    """
+
+    findings: Any = None
+
+
 class CannotPickle(DotptError, PicklingError, AttributeError, TypeError):
     """An object that a pickle cannot hold; `key` is its address in what was saved, `found` its type."""
 
@@ -315,6 +327,20 @@ class UnsafeScript(UnsafeGlobal, RuntimeError):
 
 class TensorError(DotptError, RuntimeError):
     """A tensor whose description and storage do not fit together."""
+
+
+class SignatureError(DotptError, ValueError):
+    """A signature that is malformed, is not that of the key, or is not for these bytes.
+
+    Attributes:
+        rule: what is wrong, a stable id, as `dotpt.verify` lists it: ``signature-mismatch``, ...
+    """
+
+    rule = "signature"
+
+    def __init__(self, problem: str, *, rule: str = "signature", **facts: Any) -> None:
+        super().__init__(problem, **facts)
+        self.rule = rule
 
 
 class LimitExceeded(DotptError, RuntimeError):

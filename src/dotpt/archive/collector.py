@@ -10,6 +10,11 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_FEW = 10_000  # objects that the collector looks through in no time
+_MANY = 2_000_000
+
+_put_aside = 0  # objects since the collector was last made to look at everything
+
 
 @contextmanager
 def paused() -> Iterator[None]:
@@ -21,8 +26,22 @@ def paused() -> Iterator[None]:
     try:
         yield
     finally:
-        if gc.get_freeze_count() == 0:
-            # Into the oldest generation without a walk: what was just loaded is there to stay.
-            gc.freeze()
-            gc.unfreeze()
+        made = gc.get_count()[0]
+        if made > _FEW and gc.get_freeze_count() == 0:
+            _put_among_the_oldest(made)
         gc.enable()
+
+
+def _put_among_the_oldest(made: int) -> None:
+    """Without a walk: what was just loaded is there to stay.
+
+    That sets the collector's counters back. In a process that does little but load files it would never run again,
+    and never find what others have left in circles: so it is made to, once in a while.
+    """
+    global _put_aside  # noqa: PLW0603
+    gc.freeze()
+    gc.unfreeze()
+    _put_aside += made
+    if _put_aside > _MANY:
+        _put_aside = 0
+        gc.collect()

@@ -76,7 +76,7 @@ class NumpyBackend:
             array = extra.get("array")
             if array is not None:
                 return array
-            return np.empty(ref.shape, ref.dtype.to_numpy()) if ref.flavor == "old" else MetaArray(ref.shape, ref.dtype)
+            return MetaArray(ref.shape, ref.dtype)
         if ref.dtype.name == "complex32" or extra.get("conj") or extra.get("neg"):
             self._count_copy(ref, ref.storage)
         array = strided_array(ref, self._memories.of(ref.storage, ref.dtype))

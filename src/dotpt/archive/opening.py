@@ -6,12 +6,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from dotpt.errors import DotptError, LimitExceeded
+from dotpt.errors import DotptError, LegacyError, LimitExceeded
 from dotpt.formats import Contents, ReadOptions, read_contents
 from dotpt.source import open_source
 from dotpt.source.base import Source
+
+
+class TrailingBytes(LegacyError):
+    """Something follows what a file says it holds; `offset` is where."""
+
+    rule: ClassVar[str] = "LegacyError"  # the stable id that `verify` gives it
+
 
 _OBJECT = 1 << 12  # bytes that each object behind the first counts at least: finding it takes time
 
@@ -31,21 +38,25 @@ def open_contents(
 
             return sharded.read(folder, options)
     opened = open_source(source, allow_download=allow_download, storage_options=storage_options, limits=options.limits)
+    contents: Contents | None
     try:
-        return _decode(opened, source, options)
+        contents = _decode(opened, source, options)
     except DotptError as error:
         error.path = error.path or opened.name
         if opened is not source:
             opened.close()
         raise
-    except MemoryError:
-        if opened is not source:
-            opened.close()
-        raise DotptError("There is not enough memory to read the file.", path=opened.name) from None
+    except MemoryError:  # the error is made below, when what took the memory has been let go
+        contents = None
     except BaseException:
         if opened is not source:
             opened.close()
         raise
+    if contents is None:
+        if opened is not source:
+            opened.close()
+        raise DotptError("There is not enough memory to read the file.", path=opened.name)
+    return contents
 
 
 def is_sharded(source: Any) -> bool:
@@ -74,7 +85,6 @@ def _decode(opened: Source, source: Any, options: ReadOptions) -> Contents:
 
 def _check_end(contents: Contents, opened: Source, options: ReadOptions) -> None:
     """Behind a legacy object stands another one (torch.save to one handle, again and again), or nothing."""
-    from dotpt.errors import LegacyError
     from dotpt.formats import pt_legacy
 
     end, count = int(contents.facts["end"]), 1
@@ -95,7 +105,7 @@ def _check_end(contents: Contents, opened: Source, options: ReadOptions) -> None
         except DotptError:
             following = None
         if following is None or following.format != contents.format:
-            raise LegacyError(
+            raise TrailingBytes(
                 f"{opened.size - end:,} bytes follow the end of the file's content.",
                 path=opened.name,
                 offset=end,

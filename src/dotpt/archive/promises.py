@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dotpt.archive.verification import Deviation
 from dotpt.container.record import Record
 from dotpt.formats.draft import NamedRange
-from dotpt.formats.manifest import COVERED, FOLDER, MANIFEST, Listed, Manifest, Range, covers, readable_name
+from dotpt.formats.manifest import COVERED, FOLDER, Listed, Manifest, Range, covers, readable_name
+from dotpt.formats.record_names import MANIFEST
 from dotpt.tensors.checking import Checked
 
 _SHOWN = 5

@@ -213,8 +213,6 @@ class TorchBackend:
         if array is not None:
             tensor = torch.from_numpy(np.array(array)).to(dtype_of(ref.dtype))
             return self._places.move(tensor, str((ref.extra or {}).get("device", "cpu")))
-        if ref.shape == (0,):  # an empty tensor of torch 0.1, whose state was never set
-            return torch.empty((0,), dtype=dtype_of(ref.dtype))
         return torch.empty_strided(ref.shape, ref.strides, dtype=dtype_of(ref.dtype), device="meta")
 
     def _attributes(self, attributes: dict[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dotpt.errors import DotptError
+
+if TYPE_CHECKING:
+    from dotpt.signing.check import SignatureCheck
 
 SCHEMA = "dotpt.verify/1"
 
@@ -79,6 +82,7 @@ class Verification:
         bytes: bytes that were read and compared with a checksum or a hash.
         seconds: how long it took.
         notes: what could not be compared, and why, one sentence each.
+        signature: what became of the signature; None if no key was given to compare it with.
     """
 
     path: str
@@ -92,6 +96,7 @@ class Verification:
     writer: str | None = None
     hashed: int = 0
     notes: list[str] = field(default_factory=list)
+    signature: SignatureCheck | None = None
 
     @property
     def ok(self) -> bool:
@@ -118,6 +123,7 @@ class Verification:
             "writer": self.writer,
             "hashed": self.hashed,
             "notes": list(self.notes),
+            "signature": self.signature.to_dict() if self.signature is not None else None,
             "bytes": self.bytes,
             "seconds": self.seconds,
         }

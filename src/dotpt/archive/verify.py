@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dotpt.archive import collector
 from dotpt.archive.archive import Archive
@@ -31,19 +31,24 @@ from dotpt.errors import (
     NotATorchFile,
     SourceError,
     UnsupportedError,
+    UsageError,
 )
 from dotpt.formats.architecture import read_architecture
 from dotpt.formats.contents import Contents, ReadOptions
-from dotpt.formats.delta import BASE, Joined, read_base_record
+from dotpt.formats.delta import Joined, read_base_record
 from dotpt.formats.draft import Link
 from dotpt.formats.manifest import Manifest, ranges_in, read_manifest
 from dotpt.formats.metadata import read_record
 from dotpt.formats.partial import read_partial
+from dotpt.formats.record_names import BASE
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.source import open_source
 from dotpt.source.base import Source
 from dotpt.tensors.checking import DAMAGED, NO_CHECKSUM, OK, UNREADABLE, check_records
 from dotpt.tensors.refs import TensorRef
+
+if TYPE_CHECKING:
+    from dotpt.signing.check import Checked
 
 Progress = Callable[[int, int], None]
 _RAISED = (NotATorchFile, SourceError, UnsupportedError, LimitExceeded)
@@ -52,6 +57,8 @@ _RAISED = (NotATorchFile, SourceError, UnsupportedError, LimitExceeded)
 def verify(
     source: Any,
     *,
+    key: Any = None,
+    signature: Any = None,
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
     allow_download: bool = False,
@@ -62,8 +69,14 @@ def verify(
     The file is read once, in pieces; nothing of it is kept. What is wrong is listed, all of it, and not raised.
     Files that `dotpt.save` wrote have the hashes, and damage is told by tensor; torch's have checksums by record.
 
+    With a ``key``, the signature is compared first, with every byte of the file or folder (see `dotpt.sign`). What does
+    not fit is a deviation, and then nothing else is read. Of what fits, every byte that is read afterwards is one that
+    was compared, even if the file is replaced meanwhile.
+
     Args:
         source: a path, ``http(s)://`` or fsspec address, a folder of shards, bytes, or a binary file object.
+        key: the PEM file of the public key (a path or its bytes) of whoever should have signed the file.
+        signature: where the signature is; by default ``FILE.sig``, or ``model.sig`` in a folder.
         limits: what the file may ask for.
         progress: called with (bytes done, bytes in all) while records are read.
         allow_download: fetch a whole remote file where the server cannot send parts.
@@ -73,6 +86,7 @@ def verify(
         NotATorchFile: the bytes are something else; the message says what.
         SourceError: the bytes could not be reached.
         UnsupportedError, LimitExceeded: dotpt does not read the file, or not within these limits.
+        UsageError, MissingDependency: the key is of another kind, or cryptography is not installed (extra ``[sign]``).
 
     Example:
         >>> import dotpt
@@ -83,16 +97,44 @@ def verify(
     begun = perf_counter()
     # Latin-1 takes any byte: whether Python 2's texts are read well is no question of damage.
     options = ReadOptions(limits=limits, encoding="latin1")
-    if is_sharded(source):
+    reading: dict[str, Any] = {"allow_download": allow_download, "storage_options": storage_options}
+    if key is not None:
+        from dotpt.signing.check import check_signature
+
+        checked = check_signature(source, key, signature, limits, progress, **reading)
+        result = _verify_signed(source, checked, options, progress)
+    elif signature is not None:
+        raise UsageError("A signature says nothing without the key of who signed.", hint="pass key=..., too")
+    elif is_sharded(source):
         result = _verify_folder(Path(source), options, progress)
     else:
-        opened = open_source(source, allow_download=allow_download, storage_options=storage_options, limits=limits)
+        opened = open_source(source, limits=limits, **reading)
         try:
             result = _Verifier(opened, options, progress).run()
         finally:
             if opened is not source:
                 opened.close()
     result.seconds = perf_counter() - begun
+    return result
+
+
+def _verify_signed(source: Any, checked: Checked, options: ReadOptions, progress: Progress | None) -> Verification:
+    """What the signature says and, if it is good, what the bytes say that it is for."""
+    result = Verification(checked.name, "unknown")
+    try:
+        if not checked.errors:
+            if is_sharded(source):
+                result = _verify_folder(Path(source), replace(options, opener=checked.open), progress)
+            else:
+                with checked.source(options.limits) as opened:
+                    result = _Verifier(opened, options, progress, signed=True).run()
+    except (NotATorchFile, UnsupportedError) as error:
+        result.notes.append(f"Only the signature was compared: {error.problem}")
+    finally:
+        checked.close()
+    result.signature = checked.facts
+    result.deviations = [*map(deviation_of, checked.errors), *result.deviations]
+    result.notes = [*checked.notes, *result.notes]
     return result
 
 
@@ -109,14 +151,16 @@ def _verify_folder(folder: Path, options: ReadOptions, progress: Progress | None
     except DotptError as error:
         result.deviations.append(deviation_of(error))
     try:
-        files = shard_files(folder, options.limits)
+        files = shard_files(folder, options)
     except DotptError:  # opening has reported it
         return result
     for file in files:
         if not file.exists():
             continue
-        with open_source(file, limits=options.limits) as source:
-            part = _Verifier(source, options, progress).run()
+        opener = options.opener
+        opened = open_source(file, limits=options.limits) if opener is None else opener(file, options.limits)
+        with opened as source:
+            part = _Verifier(source, options, progress, signed=opener is not None).run()
         result.records += [RecordCheck(f"{file.name}/{r.name}", r.size, r.status) for r in part.records]
         result.damaged += [DamagedRecord(f"{file.name}/{r.name}", r.size, r.tensors) for r in part.damaged]
         result.deviations += [deviation for deviation in part.deviations if deviation not in result.deviations]
@@ -130,8 +174,11 @@ def _verify_folder(folder: Path, options: ReadOptions, progress: Progress | None
 class _Verifier:
     """One file."""
 
-    def __init__(self, source: Source, options: ReadOptions, progress: Progress | None) -> None:
+    def __init__(
+        self, source: Source, options: ReadOptions, progress: Progress | None, *, signed: bool = False
+    ) -> None:
         self._source = source
+        self._signed = signed
         self._options = options
         self._progress = progress
         self._result = Verification(source.name, "unknown")
@@ -249,6 +296,9 @@ class _Verifier:
 
     def _check_base(self, joined: Joined, manifest: Manifest | None) -> None:
         """What a delta takes of its base: checksums, and the hashes that the delta has noted."""
+        if self._signed:
+            note = "It holds tensors of this one, and only the hashes noted here were compared."
+            self._result.notes.append(f"The signature was not compared with {joined.file}. {note}")
         base, names = joined.container, list(joined.links)
         records = [base.record(joined.links[name].record) for name in names]
         hashed = {number: [(0, record.size)] for number, record in enumerate(records)}

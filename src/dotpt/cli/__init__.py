@@ -8,7 +8,7 @@ needed and not before.
 * `select`: --filter, --sort, --limit                                   * `progress`: the bar on stderr
 
 Exit codes: 0 fine, 1 a finding or damage, 2 a usage error or a file that could not be read (the worst of several
-files), 130 after Ctrl-C. Results go to stdout, everything else to stderr.
+files), 130 after Ctrl-C; `scan` has 3 for what could not be read whole. Results go to stdout, all else to stderr.
 """
 
 from __future__ import annotations

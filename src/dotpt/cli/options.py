@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import codecs
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any
 
 from dotpt.errors import readable
@@ -74,6 +73,11 @@ FINDINGS = Rows(
     "a glob on a tensor, a record or a rule ('encoder.*'); given several times, all must hold",
     "name or size; KEY:desc for the largest first",
 )
+FILES = Rows(
+    "files",
+    "a glob on a signed file ('*.safetensors'); given several times, all must hold",
+    "name or size; KEY:desc for the largest first",
+)
 KEYS = Rows("keys", "a glob on the key ('modelspec.*'); given several times, all must hold", "name, or name:desc")
 
 
@@ -128,13 +132,15 @@ def whole_number(text: str) -> int:
     return exact
 
 
-def limits_of(args: argparse.Namespace) -> Limits:
-    """The limits that ``--limits`` and ``--deflated`` ask for."""
+def limits_of(args: argparse.Namespace, base: Limits = DEFAULT_LIMITS) -> Limits:
+    """The limits that ``--limits`` and ``--deflated`` ask for, and else those of ``base``."""
     known = [field.name for field in fields(Limits) if field.name != "deflated"]
     changed: dict[str, Any] = {"deflated": True} if args.deflated else {}
     for pair in (pair for text in args.limits for pair in text.split(",") if pair.strip()):
         name, equals, value = (part.strip() for part in pair.partition("="))
         if name not in known:
+            from difflib import get_close_matches
+
             near = get_close_matches(name, known, 1, 0.5)
             hint = f"--limits {near[0]}=..." if near else f"one of {', '.join(known)}"
             raise ArgumentError(f"there is no limit {name!r}", hint)
@@ -146,7 +152,7 @@ def limits_of(args: argparse.Namespace) -> Limits:
             changed[name] = whole_number(value)
         except argparse.ArgumentTypeError as error:
             raise ArgumentError(f"--limits {name}: {error}") from None
-    return replace(DEFAULT_LIMITS, **changed)
+    return replace(base, **changed)
 
 
 def reading_of(args: argparse.Namespace) -> dict[str, Any]:

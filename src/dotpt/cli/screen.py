@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
@@ -130,10 +129,12 @@ def cut(text: str, room: int, ellipsis: str = "…") -> str:
 
 def _extent(terminal: bool) -> tuple[int | None, int | None]:
     columns = os.environ.get("COLUMNS", "")
-    if columns.isdigit() and int(columns):
-        return max(int(columns), _LEAST_WIDTH), shutil.get_terminal_size().lines if terminal else None
     if not terminal:
-        return None, None
+        return (max(int(columns), _LEAST_WIDTH) if columns.isdigit() and int(columns) else None), None
+    import shutil  # takes a while to import, and pipes have no size
+
+    if columns.isdigit() and int(columns):
+        return max(int(columns), _LEAST_WIDTH), shutil.get_terminal_size().lines
     found = shutil.get_terminal_size()
     return max(found.columns, _LEAST_WIDTH), found.lines
 

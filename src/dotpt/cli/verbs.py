@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -33,8 +32,11 @@ VERBS = {
     "show": Verb("dotpt.cli.show", "values, statistics, histograms of tensors; any other value"),
     "metadata": Verb("dotpt.cli.metadata", "what is noted in a file: show it, change it in place"),
     "rescue": Verb("dotpt.cli.rescue", "weights, module tree and values of a file without its classes"),
+    "clean": Verb("dotpt.cli.clean", "the same tensors and values in a file in which nothing can run"),
     "fit": Verb("dotpt.cli.fit", "whether weights fit a model, tensor by tensor; loads nothing"),
-    "verify": Verb("dotpt.cli.verify", "check every checksum and the structure of files"),
+    "scan": Verb("dotpt.cli.scan", "what files may do to whoever loads them; also of whole folders"),
+    "verify": Verb("dotpt.cli.verify", "check every checksum, the structure and the signature of files"),
+    "sign": Verb("dotpt.cli.sign", "sign files and folders with a private key"),
     "checkpoints": Verb("dotpt.cli.checkpoints", "the checkpoints of a training run: list, verify, prune, compare"),
     "run": Verb("dotpt.cli.run", "run a Python program whose torch.save and load are dotpt's", program=True),
 }
@@ -56,12 +58,14 @@ Examples:
   dotpt show model.pt conv1.weight
   dotpt metadata model.pt license=mit
   dotpt rescue yolo.pt -o weights.pt
+  dotpt clean stranger.pt -o clean.pt
   dotpt fit net.pt --model my_package.nets:Net
+  dotpt scan downloads/
   dotpt verify checkpoints/*.pt
   dotpt checkpoints ls runs/exp1
 
 Exit codes: 0 fine; 1 a finding or damage; 2 a usage error, or a file that
-could not be read.
+could not be read (scan: 3).
 
   dotpt VERB --help   all about one verb
   dotpt --version     the version\
@@ -127,6 +131,8 @@ def no_such_verb(word: str, arguments: list[str]) -> str:
     elif word == "-" or "://" in word or Path(word).exists():
         problem, hint = f"{word} is a file; say what to do with it", f"dotpt inspect {word}"
     else:
+        from difflib import get_close_matches
+
         near = get_close_matches(word, VERBS, 1, 0.5)
         file = "." in word or "/" in word
         hint = f"dotpt {near[0]} ..." if near else f"dotpt inspect {word}" if file else "dotpt --help"

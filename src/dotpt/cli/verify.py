@@ -22,12 +22,17 @@ Compare every record of files with its checksum, every tensor with its hash
 (in files that dotpt wrote), and check every rule of the format and the bounds
 of every tensor. One line a file; below it what is damaged, with the tensors
 concerned, and what could not be verified.
-Exit code 1: a file is damaged or breaks a rule."""
+
+With --key, first that a file or folder is, to the last byte, what the owner of
+the key has signed. If not, nothing else of it is read.
+Exit code 1: a file is damaged, breaks a rule, or is not what was signed."""
 _EXAMPLES = """
 dotpt verify model.pt
 dotpt verify 'checkpoints/*.pt' -q           only damaged files
 dotpt verify model.pt --json
 dotpt verify - < model.pt
+dotpt verify model.pt --key release.pub      the signature in model.pt.sig
+dotpt verify model/ --key release.pub        the one in model/model.sig
 """
 
 
@@ -35,6 +40,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The arguments of `dotpt verify`."""
     describe(parser, _DESCRIPTION, _EXAMPLES)
     add_files(parser)
+    parser.add_argument("--key", metavar="PEM", help="the public key of who signed the files (see dotpt sign)")
+    parser.add_argument(
+        "--signature", metavar="PATH", help="where the signature is (default: FILE.sig, or model.sig in a folder)"
+    )
     add_shared(parser, limit=LIMIT, rows=FINDINGS)
 
 
@@ -45,7 +54,12 @@ def run(args: argparse.Namespace) -> int:
     job = Job(args, "dotpt.verify/1")
     if args.sort not in (None, *_ORDERS):
         raise ArgumentError(f"there is no order {args.sort!r}", f"one of {', '.join(_ORDERS)}")
+    if args.signature is not None and args.key is None:
+        raise ArgumentError("--signature says nothing without --key", "dotpt verify FILE --key KEY --signature PATH")
+    if args.signature is not None and job.many:
+        raise ArgumentError("--signature is that of one FILE, and there are several", "one FILE, or FILE.sig for each")
     reading = {key: value for key, value in job.reading.items() if key != "encoding"}
+    reading |= {"key": args.key, "signature": args.signature} if args.key is not None else {}
     for number, given in enumerate(job.given, 1):
         with job.handling(given):
             place = f" ({number} of {len(job.given)})" if job.many else ""
@@ -74,6 +88,13 @@ def _draw(job: Job, name: str, outcome: Verification) -> None:
 
 
 def _verdict(outcome: Verification) -> list[Part]:
+    signature, signed = outcome.signature, ""
+    if signature is not None:
+        if not signature.ok:
+            return [("NOT AS SIGNED", "bold red"), "; nothing else of it was read"]
+        signed = f", signed by the key {signature.key[:12]}"
+        if not outcome.records:
+            return [("as signed", "green"), f" by the key {signature.key[:12]}"]
     checked = words.plural(len(outcome.records) - len(outcome.unverified), "record")
     rate = f", {words.size(outcome.bytes / outcome.seconds)}/s" if outcome.seconds > 1 else ""
     tensors = words.plural(outcome.tensors, "tensor")
@@ -84,14 +105,15 @@ def _verdict(outcome: Verification) -> list[Part]:
     facts = f" ({checked} and {tensors} checked{hashes}, {words.size(outcome.bytes)}{rate})"
     if outcome.damaged:
         count = words.plural(len(outcome.damaged), "record")
-        return [("DAMAGED", "bold red"), f": {count} of {len(outcome.records):,}"]
+        return [("DAMAGED", "bold red"), f": {count} of {len(outcome.records):,}{signed}"]
     if outcome.deviations:
-        return [("BREAKS RULES", "bold red"), f": {words.plural(len(outcome.deviations), 'deviation')}{facts}"]
+        count = words.plural(len(outcome.deviations), "deviation")
+        return [("BREAKS RULES", "bold red"), f": {count}{facts}{signed}"]
     if len(outcome.unverified) == len(outcome.records):
         old = ", as in all files of this format" if outcome.format in ("legacy", "tar") else ""
         facts = f" (it has no checksums{old}; {tensors} checked against their storages)"
-        return [("whole as far as can be seen", "yellow"), facts]
-    return [("whole", "green"), facts]
+        return [("whole as far as can be seen", "yellow"), facts, signed]
+    return [("whole", "green"), facts, signed]
 
 
 def _damaged(job: Job, outcome: Verification) -> list[list[Part]]:

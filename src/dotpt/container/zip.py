@@ -32,6 +32,7 @@ TAIL = 1 << 16
 FLAG_ENCRYPTED, FLAG_DESCRIPTOR, FLAG_UTF8 = 0x0001, 0x0008, 0x0800
 FLAGS_DEFLATE_LEVEL = 0x0006  # how hard the writer tried: no reader acts on it
 KNOWN_FLAGS = FLAG_DESCRIPTOR | FLAG_UTF8 | FLAGS_DEFLATE_LEVEL
+FOLDER = 0x10  # of the external attributes: torch reads nothing of such a record, whatever its name
 MAX16, MAX32 = 0xFFFF, 0xFFFFFFFF
 
 _central = struct.Struct("<4s6H3L5H2L").unpack_from
@@ -49,12 +50,17 @@ _extra = struct.Struct("<2H").unpack_from
 
 
 class ZipContainer(Container):
-    """An open zip archive whose directory obeys the strict rules."""
+    """An open zip archive whose directory obeys the strict rules.
+
+    Args:
+        rooted: whether all records must lie in one top folder, as torch puts them.
+    """
 
     kind = "zip"
 
-    def __init__(self, source: Source, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, source: Source, limits: Limits = DEFAULT_LIMITS, *, rooted: bool = True) -> None:
         super().__init__(source, limits)
+        self._rooted = rooted
         self._directory_offset, directory, count = _find_directory(source, limits)
         self._parse_directory(directory, count)
         self._check_names()
@@ -231,6 +237,7 @@ class ZipContainer(Container):
                 sizes != promised
                 and not (sizes == _DEFERRED and flags & FLAG_DESCRIPTOR)
                 and sizes != self._narrow(index)
+                and not self._is_wide(index, sizes, head[fixed : fixed + 20])
             )
         ):
             raise self._local_mismatch(index, head[:fixed])
@@ -250,6 +257,13 @@ class ZipContainer(Container):
     def _narrow(self, index: int) -> bytes:
         """Checksum and sizes as a local header may hold them where the directory has the sizes in a zip64 field."""
         return struct.pack("<3L", self._crcs[index], min(self._stored[index], MAX32), min(self._sizes[index], MAX32))
+
+    def _is_wide(self, index: int, sizes: bytes, extra: bytes) -> bool:
+        """Whether a local header has its sizes in a zip64 field although they are small, as numpy writes .npz files."""
+        crc, stored, size = self._crcs[index], self._stored[index], self._sizes[index]
+        deferred = self._flags[index] & FLAG_DESCRIPTOR and sizes == b"\0\0\0\0" + b"\xff" * 8
+        there = struct.pack("<2H2Q", 1, 16, *((0, 0) if deferred else (size, stored)))
+        return extra == there and (bool(deferred) or sizes == struct.pack("<3L", crc, MAX32, MAX32))
 
     def _check_descriptor(self, index: int, found: bytes | memoryview, offset: int, end: int) -> None:
         length = end - offset
@@ -364,7 +378,7 @@ class ZipContainer(Container):
             )
             self._stored, self._sizes = columns.stored.tolist(), columns.sizes.tolist()
             self._headers = columns.headers.tolist()
-            unusual = columns.unusual(KNOWN_FLAGS)
+            unusual = columns.unusual(KNOWN_FLAGS, FOLDER)
         else:
             rows = [_central(self._directory, at) for at in self._entries]
             lengths = [row[10] for row in rows]
@@ -378,6 +392,7 @@ class ZipContainer(Container):
                 or row[8] != row[9]
                 or row[11]
                 or row[13]
+                or row[15] & FOLDER
                 or MAX32 in row[8:]
             ]
         self._raw_names: list[bytes] = [
@@ -395,6 +410,8 @@ class ZipContainer(Container):
             raise self._broken(rules.EndRecordMismatch, "The archive claims to span several disks.", number)
         if fields[3] & ~KNOWN_FLAGS or fields[4] not in (STORED, DEFLATED):
             self._check_flags(number)
+        if fields[15] & FOLDER and not self._raw_names[number].endswith(b"/"):
+            raise self._broken(rules.UnsupportedFlags, "The record is marked as a folder.", number, found=fields[15])
         if MAX32 in (fields[8], fields[9], fields[16]) or fields[11]:
             self._widen(number, at + _central_size + fields[10], fields[11])
         if fields[4] == STORED and self._stored[number] != self._sizes[number]:
@@ -438,11 +455,12 @@ class ZipContainer(Container):
         except UnicodeDecodeError:
             raise self._damaged("A record's name is not UTF-8.", 0, rules.BadRecordName) from None
         names = text.split("\n")
-        self.root, slash, _ = names[0].partition("/")
+        self.root, slash, _ = names[0].partition("/") if self._rooted else ("", "", "")
         prefix = self.root + slash
-        if self._raw_names and not slash:
+        if self._raw_names and self._rooted and not slash:
             raise self._broken(rules.SecondRoot, "The records are not in a top folder, as torch puts them.", 0)
-        if self._raw_names and not self.root:
+        absolute = not self.root if self._rooted else "\n/" in f"\n{text}"
+        if self._raw_names and absolute:
             raise self._broken(rules.BadRecordName, "The record's name is an absolute path.", 0)
         if (
             len(names) != max(len(self._raw_names), 1)
@@ -451,7 +469,7 @@ class ZipContainer(Container):
         ):
             self._report_bad_name()
         # All names at once: each begins with the prefix exactly when taking it off shortens all of them.
-        short = ("\n" + text).replace("\n" + prefix, "\n")[1:]
+        short = ("\n" + text).replace("\n" + prefix, "\n")[1:] if prefix else text
         if len(text) - len(short) != len(prefix) * len(names):
             number = next(n for n, name in enumerate(names) if not name.startswith(prefix))
             raise self._broken(rules.SecondRoot, "The records do not share one top folder.", number, expected=self.root)

@@ -63,7 +63,7 @@ class Directory:
         width = np.dtype(kind).itemsize
         return np.ascontiguousarray(self.table[:, at : at + width]).view(kind)[:, 0]
 
-    def unusual(self, known_flags: int) -> list[int]:
+    def unusual(self, known_flags: int, folder: int) -> list[int]:
         """Entries that are not plainly stored ones with 32-bit sizes and no extra field."""
         plain = (
             (self.flags & np.uint16(~known_flags & 0xFFFF) == 0)
@@ -73,6 +73,7 @@ class Directory:
             & (self.headers != _MAX32)
             & (self._column(30, "<u2") == 0)
             & (self._column(34, "<u2") == 0)
+            & (self._column(38, "<u4") & np.uint32(folder) == 0)
         )
         return np.flatnonzero(~plain).tolist()  # type: ignore[no-any-return]
 

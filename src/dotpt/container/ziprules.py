@@ -100,7 +100,7 @@ class EncryptedRecord(ZipError):
 
 
 class UnsupportedFlags(ZipError):
-    """A header flag that no writer of torch sets."""
+    """A header flag that no writer of torch sets, or the attribute of a folder on a record."""
 
     rule = "unsupported-flags"
 

@@ -16,7 +16,7 @@ from typing import Any
 
 def when_imported(name: str, action: Callable[[], Any]) -> None:
     """Do ``action`` at once if the module is there, else in the moment when its import is complete."""
-    if name in sys.modules:
+    if sys.modules.get(name) is not None:  # None: whoever imports it is told that it is not there
         action()
     else:
         sys.meta_path.insert(0, _Watch(name, action))

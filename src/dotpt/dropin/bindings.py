@@ -17,7 +17,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
@@ -46,31 +46,43 @@ class _Binding:
 class Replacement:
     """One function of a library, and ours in its place as long as anybody wants that.
 
-    Several may want it at once, and may stop in any order: the last one who still does says what ours does.
+    Several may want it at once, and may stop in any order: the last one who still does says what ours does. Those who
+    want something done around it come before, whenever they were added.
 
     Args:
         original: the function of the library. Calls go there whenever nobody wants ours.
         name: what the library calls it.
         homes: the modules whose ``name`` is ours in any case, also if somebody else has replaced it before.
+        ours: what stands in its place, if it must be something of its own: a class in the place of a class.
     """
 
-    def __init__(self, original: Function, name: str, homes: Sequence[ModuleType]) -> None:
+    def __init__(
+        self, original: Function, name: str, homes: Sequence[ModuleType], ours: Function | None = None
+    ) -> None:
         self._original = self._current = original
         self._name = name
         self._homes = homes
         self._users: dict[object, Function] = {}
+        self._around: dict[object, Function] = {}
         self._bindings: dict[tuple[int, str], _Binding] = {}
 
         @wraps(original)  # its name, place, signature and words
-        def ours(*arguments: Any, **keywords: Any) -> Any:
+        def call(*arguments: Any, **keywords: Any) -> Any:
             return self._current(*arguments, **keywords)
 
-        self._ours: Function = ours
+        self._ours: Function = ours or call
 
-    def add(self, user: object, function: Function) -> None:
-        """Put ours in place; it does what ``function`` does until ``user`` is removed or a later one is added."""
+    def add(self, user: object, function: Function, *, around: bool = False) -> None:
+        """Put ours in place; it does what ``function`` does until ``user`` is removed or a later one is added.
+
+        Args:
+            user: who wants it.
+            function: takes the arguments of the original.
+            around: ``function`` takes another one before them: what would be called without it.
+        """
         with _lock:
-            self._users[user] = self._current = function
+            (self._around if around else self._users)[user] = function
+            self._choose()
             replaced = {id(value) for value in self._at_home()} | {id(self._original), id(self._ours)}
             for names in _dictionaries():
                 for name, value in names.copy().items():
@@ -80,18 +92,25 @@ class Replacement:
     def remove(self, user: object) -> None:
         """Put back what was there, where nobody else wants ours. Does nothing if ``user`` was never added."""
         with _lock:
-            if self._users.pop(user, None) is None:
+            if self._users.pop(user, self._around.pop(user, None)) is None:
                 return
-            self._current = [self._original, *self._users.values()][-1]
+            self._choose()
             for key, binding in list(self._bindings.items()):
                 binding.users.discard(user)
                 if not binding.users:
                     del self._bindings[key]
                     self._put_back(binding.names, binding.name, binding.found)
-            if not self._users:  # modules that were imported in the meantime have taken ours for the library's
+            if (
+                not self._users and not self._around
+            ):  # modules that were imported in the meantime have taken ours for the library's
                 for names in _dictionaries():
                     for name in names.copy():
                         self._put_back(names, name, self._original)
+
+    def _choose(self) -> None:
+        self._current = [self._original, *self._users.values()][-1]
+        for function in list(self._around.values())[-1:]:
+            self._current = partial(function, self._current)
 
     def _at_home(self) -> list[Any]:
         """What stands in the place of the function: it itself, ours, or somebody else's."""

@@ -1,7 +1,7 @@
-"""The patch of a process, handed on to those that multiprocessing starts for it.
+"""What is done to a process, done to those that multiprocessing starts for it, too.
 
-A forked child has its parent's patched modules. A spawned one begins empty: what is handed to it before anything else
-is the "preparation data", a dictionary that is pickled. One more value in there patches it as it is unpickled.
+A forked child has its parent's modules as they are. A spawned one begins empty: what is handed to it before anything
+else is the "preparation data", a dictionary that is pickled. One more value in there acts as it is unpickled.
 """
 
 from __future__ import annotations
@@ -21,26 +21,36 @@ def patch_family(*, durable: bool) -> None:
     Args:
         durable: as `patch_torch` takes it.
     """
+    in_family("dotpt", partial(_patch, durable))
+
+
+def _patch(durable: bool) -> None:
     when_imported("torch", partial(patch_torch, durable=durable))
+
+
+def in_family(key: str, act: Callable[[], object]) -> None:
+    """Do something in this process, and first of all in each that multiprocessing starts from it.
+
+    Args:
+        key: what it is called in the preparation data.
+        act: can be pickled.
+    """
+    act()
     prepare: Callable[[str], dict[str, Any]] = spawn.get_preparation_data
-    heirloom = _Heirloom(durable)
+    heirloom = _Heirloom(key, act)
 
     @wraps(prepare)
     def get_preparation_data(name: str) -> dict[str, Any]:
-        return {**prepare(name), "dotpt": heirloom}
+        return {**prepare(name), key: heirloom}
 
     spawn.get_preparation_data = get_preparation_data
 
 
 class _Heirloom:
-    """Whoever unpickles it is patched."""
+    """In whoever unpickles it, it is done."""
 
-    def __init__(self, durable: bool) -> None:
-        self._durable = durable
+    def __init__(self, key: str, act: Callable[[], object]) -> None:
+        self._inherited = key, act
 
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[bool]]:
-        return _inherit, (self._durable,)
-
-
-def _inherit(durable: bool) -> None:
-    patch_family(durable=durable)
+    def __reduce__(self) -> tuple[Callable[..., None], tuple[str, Callable[[], object]]]:
+        return in_family, self._inherited

@@ -6,6 +6,7 @@ Whoever patches holds a `Patch`, which ends it. Nothing else of torch is touched
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,7 @@ def patch_torch(*, save: bool = True, load: bool = True, durable: bool = True) -
 
 def _functions(save: bool, load: bool, durable: bool) -> dict[Any, Any]:
     try:
+        import_module("torch")  # by itself: what is done as soon as it is there may need torch_patch, whole
         from dotpt.dropin import torch_patch
     except ImportError as error:
         if find_spec("torch") is not None:

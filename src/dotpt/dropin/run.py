@@ -24,7 +24,9 @@ from dotpt.errors import MissingDependency, SourceNotFound, UsageError
 from dotpt.source.failures import from_os_error
 
 
-def prepare(script: str, arguments: list[str], *, module: bool = False, durable: bool = True) -> Program:
+def prepare(
+    script: str, arguments: list[str], *, module: bool = False, durable: bool = True, patched: bool = True
+) -> Program:
     """A program, found and ready to be run with `torch.save` and `torch.load` being dotpt's.
 
     Args:
@@ -32,14 +34,16 @@ def prepare(script: str, arguments: list[str], *, module: bool = False, durable:
         arguments: the program's own.
         module: whether ``script`` is the name of a module instead.
         durable: as `patch_torch` takes it.
+        patched: whether the two are dotpt's; else they are torch's.
 
     Raises:
         MissingDependency: torch is not installed.
         SourceError, UsageError: there is no such program.
     """
-    if find_spec("torch") is None:
-        raise MissingDependency("torch is not installed, so there is nothing to patch.", hint="pip install torch")
-    patch_family(durable=durable)
+    if patched:
+        if find_spec("torch") is None:
+            raise MissingDependency("torch is not installed, so there is nothing to patch.", hint="pip install torch")
+        patch_family(durable=durable)
     program = _module(script) if module else _script(script)
     sys.argv = [program.called, *arguments]
     return program

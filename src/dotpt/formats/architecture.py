@@ -25,9 +25,9 @@ from dotpt.container import jsontext
 from dotpt.container.record import Container
 from dotpt.errors import LimitExceeded, ManifestError, RecordMissing, UnsupportedError, UsageError
 from dotpt.formats.json_records import facts_of, versioned
+from dotpt.formats.record_names import ARCHITECTURE
 from dotpt.limits import DEFAULT_LIMITS, MIB
 
-ARCHITECTURE = ".dotpt/model.json"
 SOURCES = ".dotpt/source/"
 EXAMPLES = ".dotpt/examples/"
 VERSION = 1

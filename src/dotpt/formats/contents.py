@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dotpt.container.record import Container
-from dotpt.formats.delta import Joined
 from dotpt.limits import DEFAULT_LIMITS, Limits
+from dotpt.pickling.journal import Journal
 from dotpt.pickling.values import GlobalName
+from dotpt.source.base import Source
 from dotpt.tensors.refs import StorageRef
+
+if TYPE_CHECKING:
+    from dotpt.formats.delta import Joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,8 @@ class ReadOptions:
         verify: whether the checksums of the pickles are compared too.
         nested: how deep this file is embedded in others.
         byteorder: of zip files that do not say theirs: ``little`` or ``big``.
+        journal: where what the pickles ask for is noted.
+        opener: opens the files of a folder, if not `open_source` does: whoever has compared their bytes before.
     """
 
     limits: Limits = DEFAULT_LIMITS
@@ -31,6 +39,8 @@ class ReadOptions:
     verify: bool = True
     nested: int = 0
     byteorder: str = "little"
+    journal: Journal | None = None
+    opener: Callable[[Path, Limits], Source] | None = None
 
 
 @dataclass(slots=True)

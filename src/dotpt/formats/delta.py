@@ -38,16 +38,14 @@ from dotpt.errors import (
 )
 from dotpt.formats.draft import Link, Unchanged
 from dotpt.formats.json_records import facts_of, read_header, versioned
+from dotpt.formats.record_names import BASE, MANIFEST
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.source.addresses import path_of_url, scheme_of
-from dotpt.source.local import FileSource
 from dotpt.source.paths import open_path
 from dotpt.tensors.refs import StorageRef
 
-BASE = ".dotpt/base.json"
 VERSION = 1
 _ZIP = b"PK\x03\x04"
-_MANIFEST = ".dotpt/manifest.json"
 _is_hash = re.compile(r"[0-9a-f]{32}").fullmatch
 _is_record = re.compile(r"data/[0-9]{1,20}").fullmatch
 _is_name = re.compile(r"[^/\\:\0]{1,255}").fullmatch
@@ -167,7 +165,7 @@ def join(container: Container) -> Joined | None:
         return None
     source = container.source
     path = path_of_url(source.name) if scheme_of(source.name) == "file://" else source.name
-    if not isinstance(source, FileSource) or source.wrapped or not os.path.isfile(path):  # noqa: PTH113
+    if not source.local or source.wrapped or not os.path.isfile(path):  # noqa: PTH113
         raise _missing(needed, source.name, "and only of a local file it is known what lies beside it")
     return Joined(needed.file, _find(needed, path, container.limits), needed.links)
 
@@ -229,9 +227,9 @@ def _fits(container: ZipContainer, needed: Unchanged) -> bool:
 
 def manifest_hash(container: Container) -> str:
     """The hash of a file's manifest, by which its tensors are known; "" if it has none."""
-    if _MANIFEST not in container or container.record(_MANIFEST).size > container.limits.header_bytes:
+    if MANIFEST not in container or container.record(MANIFEST).size > container.limits.header_bytes:
         return ""
-    return hash_of(container.read(_MANIFEST))
+    return hash_of(container.read(MANIFEST))
 
 
 def needs_of(path: str | os.PathLike[str], limits: Limits = DEFAULT_LIMITS) -> Unchanged | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,9 @@ def nested_reader(options: ReadOptions) -> Nested | None:
         from dotpt.source.memory import BytesSource
 
         limits = replace(options.limits, decoded_bytes=room)
-        contents = read_contents(BytesSource(data), replace(options, limits=limits, nested=options.nested + 1))
+        inner = replace(options, limits=limits, nested=options.nested + 1)
+        with options.journal.inside() if options.journal is not None else nullcontext():
+            contents = read_contents(BytesSource(data), inner)
         return contents.tree, contents.globals, contents.decoded
 
     return read

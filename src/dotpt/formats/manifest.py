@@ -29,11 +29,11 @@ from dotpt.container.record import Container
 from dotpt.errors import ManifestError, UnsupportedError
 from dotpt.formats.draft import NamedRange
 from dotpt.formats.json_records import facts_of, read_header, versioned
+from dotpt.formats.record_names import MANIFEST
 from dotpt.limits import Limits
 from dotpt.pickling.tree import named_tensors
 from dotpt.tensors.refs import StorageRef, TensorRef
 
-MANIFEST = ".dotpt/manifest.json"
 HASH = "xxh3_128"
 FOLDER = "data/"
 VERSION = 1

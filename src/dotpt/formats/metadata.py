@@ -24,10 +24,10 @@ from dotpt.container.slot import STEERING, padded
 from dotpt.container.zipwrite import ALIGNMENT, ZipWriter
 from dotpt.errors import ChecksumMismatch, LimitExceeded, ManifestError, UsageError
 from dotpt.formats.json_records import facts_of
+from dotpt.formats.record_names import METADATA
 from dotpt.limits import DEFAULT_LIMITS, MIB
 from dotpt.source.overwrite import PAGE
 
-METADATA = ".dotpt/metadata.json"
 SLOT_FROM = MIB  # bytes before the record: copying less is no trouble, and a page would be much of it
 MOST = 16 * MIB
 CRC = 0x64742E70  # of every slot, so that a file does not depend on what was in it before

@@ -100,7 +100,7 @@ def _zip(source: Source, error: DotptError, options: ReadOptions) -> Partial:
         head = _Head(source, min(source.size, MIB))
         return Partial(cut=cut, records=list(scan_local_headers(head, options.limits).whole))
     data = Container(source, options.limits).content(record)
-    context = Context(options.limits, nested_reader(options))
+    context = Context(options.limits, nested_reader(options), options.journal)
     machine = Machine(
         data, context, encoding=options.encoding, errors=options.errors, path=source.name, record=record.name
     )

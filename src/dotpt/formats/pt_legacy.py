@@ -26,7 +26,7 @@ def read(source: Source, options: ReadOptions, start: int = 0, *, partial: bool 
         LegacyError, TruncatedFile: the storages are not as the pickle says.
         PickleError, TensorError, LimitExceeded: what each says.
     """
-    context = Context(options.limits, nested_reader(options))
+    context = Context(options.limits, nested_reader(options), options.journal)
     stream = _Stream(source, options, context, start)
     first = stream.next("magic number")
     container = LegacyContainer(source, options.limits)
@@ -109,7 +109,7 @@ class _Stream:
 
     def next(self, what: str) -> Any:
         """The next pickle's object, reading more of the file as long as the pickle does not end."""
-        self._machine.record = f"pickle of the {what}"
+        self._machine.record = f"pickle of the {what}" + (f" at byte {self._start:,}" if self._start else "")
         while True:
             try:
                 return self._machine.load()
@@ -120,7 +120,7 @@ class _Stream:
 
     def _read_on(self) -> None:
         # The objects behind the first may be thousands, and small.
-        wanted = max(2 * self._length, _FIRST_READ if self._start == 0 else _NEXT_READ)
+        wanted = max(4 * self._length, _FIRST_READ if self._start == 0 else _NEXT_READ)
         self._length = min(wanted, self._source.size - self._start, self._machine.limits.pickle_bytes + _FIRST_READ)
         if len(self._machine.data) == self._length:
             raise PickleError("The pickle is larger than the limit.", path=self._source.name)

@@ -79,7 +79,7 @@ class _TarContext(Context):
     """Resolves the persistent ids of this format: numbers as text, of tensors and storages alike."""
 
     def __init__(self, options: ReadOptions, container: TarContainer) -> None:
-        super().__init__(options.limits, nested_reader(options))
+        super().__init__(options.limits, nested_reader(options), options.journal)
         self.objects: dict[int, TensorRef | StorageRef] = {}
         self._name = container.source.name
 

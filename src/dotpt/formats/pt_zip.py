@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dotpt.container.zip import ZipContainer
+from dotpt.container.ziprules import BadRecordName
 from dotpt.errors import ContainerError, NotATorchFile, TensorError, UnsupportedError
 from dotpt.formats.contents import Contents, ReadOptions
 from dotpt.formats.decoding import decode
-from dotpt.formats.delta import Joined, join
 from dotpt.formats.embedded import nested_reader
+from dotpt.formats.record_names import BASE
 from dotpt.pickling.context import Context
 from dotpt.tensors.refs import StorageRef
+
+if TYPE_CHECKING:
+    from dotpt.formats.delta import Joined
 
 _TEXT_RECORDS = (
     "version",
@@ -46,9 +50,9 @@ def read(container: ZipContainer, options: ReadOptions) -> Contents:
         from dotpt.formats import torchscript
 
         return torchscript.read(container, options, facts)
-    context = Context(options.limits, nested_reader(options))
+    context = Context(options.limits, nested_reader(options), options.journal)
     tree, machine = decode(container, "data.pkl", context, options)
-    joined = join(container)
+    joined = _join(container)
     try:
         attach_storages(container, context.storages, storage_folder(container.names), facts["byteorder"], joined)
     except BaseException:
@@ -61,6 +65,15 @@ def read(container: ZipContainer, options: ReadOptions) -> Contents:
     contents.decoded = options.limits.decoded_bytes - machine.room
     contents.metadata = extra_texts(container)
     return contents
+
+
+def _join(container: ZipContainer) -> Joined | None:
+    """The base of a delta; None if the file is none, which nearly all are."""
+    if BASE not in container:
+        return None
+    from dotpt.formats.delta import join
+
+    return join(container)
 
 
 def storage_folder(names: Collection[str]) -> str:
@@ -114,7 +127,22 @@ def attach_storages(
             storage.swap = True
 
 
+def _check_case(container: ZipContainer) -> None:
+    """Refuse ``BYTEORDER`` and its like: torch finds a record in any case, others do not."""
+    asked = (*_TEXT_RECORDS, "data.pkl", "constants.pkl")
+    missing = {name for name in asked if name not in container.positions}
+    for name in container.names:
+        if not name.startswith("data/") and name.lower() in missing:
+            raise BadRecordName(
+                "The record's name is one that torch asks for, in another case.",
+                path=container.source.name,
+                record=name,
+                expected=name.lower(),
+            )
+
+
 def _facts(container: ZipContainer, byteorder: str) -> dict[str, Any]:
+    _check_case(container)
     facts: dict[str, Any] = {"root": container.root}
     positions, sizes = container.positions, container.sizes
     for name in _TEXT_RECORDS:

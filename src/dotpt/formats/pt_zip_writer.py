@@ -21,9 +21,10 @@ from dotpt.container.crc import crc32
 from dotpt.container.digest import Range, RangeHashes, hash_of
 from dotpt.container.zipwrite import ALIGNMENT, SMALL, ZipWriter
 from dotpt.formats import manifest
-from dotpt.formats.delta import BASE, base_bytes
+from dotpt.formats.delta import base_bytes
 from dotpt.formats.draft import Draft, Link
 from dotpt.formats.metadata import add_metadata, metadata_text
+from dotpt.formats.record_names import BASE, MANIFEST
 from dotpt.tensors.outgoing import Outgoing
 
 Progress = Callable[[int, int], None]
@@ -72,7 +73,7 @@ def write(
     else:
         storages.write()
         listed = manifest.manifest_bytes(draft.tensors, storages.sizes, storages.hashes, written)
-        writer.add(manifest.MANIFEST, listed, checksum=True)  # a wrong hash in it would blame a tensor that is whole
+        writer.add(MANIFEST, listed, checksum=True)  # a wrong hash in it would blame a tensor that is whole
     if unchanged is not None and delta:
         writer.add(BASE, base_bytes(unchanged), checksum=True)
     for name, data in beside.items():

@@ -77,7 +77,7 @@ def read(folder: Path, options: ReadOptions) -> Contents:
         DotptError: a shard is damaged; the error's path says which.
     """
     path = find_index(folder) if folder.is_dir() else folder
-    source = open_source(path, limits=options.limits)
+    source = _open(path, options)
     source.name = str(folder)
     container = ShardIndex(source, options.limits, path.name)
     shards: dict[str, Contents] = {}
@@ -124,15 +124,15 @@ def find_index(folder: Path) -> Path:
     )
 
 
-def shard_files(folder: Path, limits: Limits) -> list[Path]:
+def shard_files(folder: Path, options: ReadOptions) -> list[Path]:
     """The files that the index of a folder names, whether they are there or not.
 
     Raises:
         NotATorchFile, UnsupportedError, ShardError: as `read`.
     """
     path = find_index(folder) if folder.is_dir() else folder
-    with open_source(path, limits=limits) as source:
-        weights, _ = _read_index(ShardIndex(source, limits, path.name), path.name)
+    with _open(path, options) as source:
+        weights, _ = _read_index(ShardIndex(source, options.limits, path.name), path.name)
     return [path.parent / file for file in dict.fromkeys(weights.values())]
 
 
@@ -145,6 +145,11 @@ def index_metadata(folder: Path, limits: Limits) -> dict[str, Any]:
     path = find_index(folder) if folder.is_dir() else folder
     with open_source(path, limits=limits) as source:
         return _read_index(ShardIndex(source, limits, path.name), path.name)[1]
+
+
+def _open(path: Path, options: ReadOptions) -> Source:
+    opener = options.opener
+    return open_source(path, limits=options.limits) if opener is None else opener(path, options.limits)
 
 
 def _is_file(path: Path) -> bool:
@@ -235,7 +240,7 @@ def _open_shard(path: Path, options: ReadOptions) -> Contents:
 
     if not path.exists():
         raise ShardError("A shard that the index names is missing.", path=str(path), hint="download it too")
-    source = open_source(path, limits=options.limits)
+    source = _open(path, options)
     try:
         contents = read_contents(source, options)
         if contents.format == "legacy" and contents.facts["end"] != source.size:

@@ -40,13 +40,13 @@ def read(container: ZipContainer, options: ReadOptions, facts: dict[str, Any]) -
     Raises:
         ContainerError, PickleError, TensorError, LimitExceeded: what each says.
     """
-    context = Context(options.limits, nested_reader(options))
+    context = Context(options.limits, nested_reader(options), options.journal)
     tree, machine = decode(container, "data.pkl", context, options)
     attach_storages(container, context.storages, "data/", facts["byteorder"])
     names = dict(machine.globals)
     contents = Contents("torchscript", tree, container, dict(context.storages), [], facts)
 
-    aside = Context(options.limits, nested_reader(options))
+    aside = Context(options.limits, nested_reader(options), options.journal)
     constants, machine = decode(container, "constants.pkl", aside, options)
     if type(constants) is not tuple:
         raise PickleError("The constants are not a tuple.", path=container.source.name, record="constants.pkl")
@@ -79,10 +79,10 @@ def _read_bytecode(contents: Contents, aside: Context, options: ReadOptions) -> 
         aside.storages = known
         contents.notes.append(f"bytecode.pkl cannot be read, so the lite interpreter would refuse the file: {error}")
         return {}
+    contents.extra["bytecode"] = bytecode
     version = bytecode[0] if type(bytecode) is tuple and bytecode else None
     if type(version) is int:
         contents.facts["bytecode_version"] = version
-        contents.extra["bytecode"] = bytecode
     else:
         contents.notes.append("bytecode.pkl does not begin with its version.")
     return machine.globals

@@ -53,7 +53,7 @@ def read_example(archive: Archive) -> dict[str, Any]:
     """
     container, options = archive.contents.container, archive.options
     assert isinstance(container, ZipContainer)  # noqa: S101 - for mypy: nothing else has an architecture
-    context = Context(options.limits, nested_reader(options))
+    context = Context(options.limits, nested_reader(options), options.journal)
     tree, machine = decode(container, f"{EXAMPLES}data.pkl", context, options)
     byteorder = archive.contents.facts.get("byteorder", "little")
     attach_storages(container, context.storages, f"{EXAMPLES}data/", byteorder)

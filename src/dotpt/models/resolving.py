@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dotpt.errors import CannotBuild, ModuleMissing, NameMissing, UnsafeGlobal, readable
-from dotpt.formats.architecture import ARCHITECTURE, Architecture
+from dotpt.formats.architecture import Architecture
+from dotpt.formats.record_names import ARCHITECTURE
 from dotpt.models.sources import installed
 from dotpt.models.stored_source import StoredModules
 from dotpt.pickling.nn_names import FUNCTIONS, LAYERS, today

@@ -20,7 +20,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from dotpt.errors import ArgumentsChanged, CannotBuild, DotptError
-from dotpt.formats.architecture import ARCHITECTURE
+from dotpt.formats.record_names import ARCHITECTURE
 from dotpt.models.torch_structure import class_name
 
 _DRAWING = (

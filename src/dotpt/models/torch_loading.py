@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from dotpt.errors import CannotBuild, ManifestError, ModelChanged, UsageError
-from dotpt.formats.architecture import ARCHITECTURE, Architecture
+from dotpt.formats.architecture import Architecture
+from dotpt.formats.record_names import ARCHITECTURE
 from dotpt.models.example_records import read_example
 from dotpt.models.facts import Facts
 from dotpt.models.resolving import Resolver, is_of_torch

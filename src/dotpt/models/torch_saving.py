@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from dotpt.errors import CannotBuild, CannotDescribe, OutputsDiffer, UsageError
-from dotpt.formats.architecture import ARCHITECTURE, SOURCES, Architecture, Example, architecture_bytes
+from dotpt.formats.architecture import SOURCES, Architecture, Example, architecture_bytes
+from dotpt.formats.record_names import ARCHITECTURE
 from dotpt.models.example_records import example_records
 from dotpt.models.sources import hash_of_text, project_modules, text_of, versions_of
 from dotpt.models.torch_arguments import ArgumentReader, Speller, found_here

@@ -211,6 +211,8 @@ def _from_cpu(vocabulary: Vocabulary, args: Args) -> TensorRef:
     if len(args) != 4 or type(args[1]) is not DType or type(args[3]) is not bool:
         raise bad("torch._utils._rebuild_device_tensor_from_cpu_tensor")
     ref = _derived(args[0], "torch._utils._rebuild_device_tensor_from_cpu_tensor")
+    if ref.dtype is not args[1]:  # torch would convert it, which it never has to
+        raise bad("torch._utils._rebuild_device_tensor_from_cpu_tensor")
     ref.look(requires_grad=args[3])
     ref.extra = (ref.extra or {}) | {"device": str(args[2])}
     return ref
@@ -370,15 +372,20 @@ def _old_tensor(dtype: DType) -> Any:
         """A tensor class called without arguments; BUILD then points it into its storage."""
         if args:
             raise bad("torch.Tensor")
-        return TensorRef(None, dtype, 0, (0,), (1,))
+        return _empty(dtype)
 
     return build
+
+
+def _empty(dtype: DType) -> TensorRef:
+    """An empty tensor with a storage of its own: without one it would be a tensor of the meta device."""
+    return TensorRef(StorageRef("", dtype, "cpu", 0), dtype, 0, (0,), (1,))
 
 
 def _old_parameter(vocabulary: Vocabulary, args: Args) -> TensorRef:
     """(data[, requires_grad]), the rest in the state."""
     if not args:
-        ref = TensorRef(None, DTYPES["float32"], 0, (0,), (1,))
+        ref = _empty(DTYPES["float32"])
     elif len(args) <= 2 and type(args[-1]) in (bool, TensorRef):
         ref = _derived(args[0], "torch.nn.Parameter")
         ref.look(requires_grad=args[1] if len(args) == 2 else True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from dotpt.errors import PickleError, TensorError
 from dotpt.limits import DEFAULT_LIMITS, Limits
+from dotpt.pickling.journal import Journal
 from dotpt.pickling.values import GlobalName, StorageClass
 from dotpt.tensors.bounds import MAX_INT64, Bounds
 from dotpt.tensors.refs import StorageRef
@@ -20,12 +21,18 @@ class Context:
 
     Args:
         nested: reads a whole torch file that is embedded as bytes (`torch.storage._load_from_bytes`).
+        journal: where what the pickle asks for is noted, if anyone wants to know.
     """
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS, nested: Nested | None = None) -> None:
+    def __init__(
+        self, limits: Limits = DEFAULT_LIMITS, nested: Nested | None = None, journal: Journal | None = None
+    ) -> None:
         self.limits = limits
+        self.journal = journal
         self.bounds = Bounds(limits)
         self.nested = nested
+        self.outside: Callable[[str, tuple[Any, ...]], Any] | None = None  # makes of other persistent ids what they are
+        self.built: Callable[[Any, Any], Any] | None = None  # makes of an object that got its state what it stands for
         self.storages: dict[str, StorageRef] = {}
         self.unbind()
         self.embedded: list[GlobalName] = []  # what the files embedded in the pickle name
@@ -60,6 +67,8 @@ class Context:
                 return self._persistent_storage(*pid[1:])
             if kind == "module" and len(pid) == 4:
                 return self._persistent_module(*pid[1:])
+            if self.outside is not None:
+                return self.outside(kind, pid[1:])
         raise PickleError("The pickle refers to something outside it in a form that torch does not write.")
 
     def _persistent_storage(self, kind: Any, key: Any, location: Any, numel: Any, view: Any = None) -> StorageRef:

@@ -6,151 +6,14 @@ import sys
 from collections.abc import Sequence
 
 from dotpt.errors import UnsafeGlobal, UnsafeScript, readable
-from dotpt.pickling.nn_names import is_part_of_torch, words_for
+from dotpt.pickling.name_kinds import meaning_of
+from dotpt.pickling.nn_names import is_part_of_torch
 from dotpt.pickling.values import GlobalName
 
-# First match decides: (beginnings of module.name, what it is, whether calling it can do harm by itself).
-_KINDS: tuple[tuple[str, str, bool], ...] = (
-    (
-        "os. posix. nt. subprocess. pty. commands. asyncio. multiprocessing.",
-        "runs programs or changes the system",
-        True,
-    ),
-    (
-        "builtins.eval builtins.exec builtins.compile builtins.__import__ __builtin__.eval __builtin__.exec "
-        "__builtin__.compile __builtin__.__import__ importlib. runpy. code. codeop. timeit. cProfile. "
-        "profile. pdb. bdb. trace. doctest. types.CodeType types.FunctionType marshal. pkgutil. pydoc. pip. "
-        "ensurepip. venv. torch.utils.cpp_extension",
-        "runs code",
-        True,
-    ),
-    (
-        "builtins.getattr builtins.setattr __builtin__.getattr __builtin__.setattr operator. _operator. "
-        "functools. builtins.map builtins.filter builtins.apply __builtin__.apply",
-        "reaches into other objects, which can be used to run code",
-        True,
-    ),
-    (
-        "builtins.open io. _io. shutil. tempfile. pathlib.Path. linecache. logging. codecs.open distutils. "
-        "zipfile. tarfile.",
-        "reads or writes files",
-        True,
-    ),
-    (
-        "socket. ssl. http. urllib. requests. ftplib. smtplib. imaplib. poplib. telnetlib. webbrowser. "
-        "xmlrpc. aiohttp. httpx.",
-        "opens connections",
-        True,
-    ),
-    (
-        "ctypes. _ctypes. cffi.",
-        "reaches into memory",
-        True,
-    ),
-    (
-        "pickle. _pickle. dill. cloudpickle. joblib. shelve. torch.load torch.serialization.load torch.jit. numpy.load",
-        "loads another pickle, which can run code",
-        True,
-    ),
-    (
-        "sys. gc. inspect. atexit. signal. threading.",
-        "changes the running interpreter",
-        True,
-    ),
-    (
-        "__torch__.",
-        "a TorchScript class, whose code is in the file",
-        False,
-    ),
-    (
-        "torch.nn.",
-        "a layer of torch: the file holds a whole model, not only its weights",
-        False,
-    ),
-    (
-        "torch.optim.",
-        "an optimizer or scheduler object of torch",
-        False,
-    ),
-    (
-        "torch.distributed.",
-        "a record of torch's distributed training",
-        False,
-    ),
-    (
-        "torch.fx. torch._dynamo. torch._inductor.",
-        "a compiled or traced model of torch",
-        True,
-    ),
-    (
-        "torch.",
-        "a name of torch outside the known harmless ones",
-        False,
-    ),
-    (
-        "ultralytics.",
-        "a class of ultralytics (YOLO): the file holds a whole model",
-        False,
-    ),
-    (
-        "models. model. utils.",
-        "a class of the project that trained the model (YOLOv5 and many others name theirs so)",
-        False,
-    ),
-    (
-        "omegaconf.",
-        "a configuration record of OmegaConf",
-        False,
-    ),
-    (
-        "transformers. tokenizers. accelerate.",
-        "a class of Hugging Face's libraries",
-        False,
-    ),
-    (
-        "pytorch_lightning. lightning. lightning_fabric.",
-        "a record of Lightning",
-        False,
-    ),
-    (
-        "fairseq.",
-        "a class of fairseq",
-        False,
-    ),
-    (
-        "timm. torchvision. torchaudio.",
-        "a model class of a torch library",
-        False,
-    ),
-    (
-        "numpy.random.",
-        "a random generator of numpy",
-        False,
-    ),
-    (
-        "numpy. scipy. pandas. sklearn.",
-        "a class of a scientific library",
-        False,
-    ),
-    (
-        "collections. datetime. uuid. decimal. fractions. enum. copy_reg. copyreg.",
-        "a type of Python's library",
-        False,
-    ),
-    (
-        "__main__.",
-        "a class from the script that saved the file: its code is not in the file",
-        False,
-    ),
-    (
-        "builtins. __builtin__.",
-        "a function of Python outside the known harmless ones",
-        True,
-    ),
-)
 _BLOCKED = ("sys", "os", "posix", "nt")
 _FEW = 6  # names that a person will read in a list
-_PREFIXES = tuple((tuple(names.split()), words, harmful) for names, words, harmful in _KINDS)
+# Here nobody looks at what they are called with, so what can reach everything counts as harmful.
+_REACHING = "reaches-into-objects"
 
 
 def explain(name: GlobalName) -> tuple[str, bool]:
@@ -162,13 +25,8 @@ def explain(name: GlobalName) -> tuple[str, bool]:
     """
     if name.known:
         return "known to be harmless", False
-    if is_part_of_torch(name.module, name.name):
-        return words_for(name.module, name.name), False
-    qualified = f"{name.module}.{name.name}"
-    for prefixes, words, harmful in _PREFIXES:
-        if qualified.startswith(prefixes):
-            return words, harmful
-    return f"a class or function of the package {readable(name.module.partition('.')[0])}", False
+    meaning = meaning_of(name.module, name.name)
+    return meaning.what, meaning.severity == "dangerous" or meaning.kind == _REACHING
 
 
 def suggested_trust(names: Sequence[GlobalName]) -> str:

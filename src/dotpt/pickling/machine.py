@@ -20,6 +20,7 @@ from typing import Any
 from dotpt.errors import DotptError, LimitExceeded, PickleError
 from dotpt.pickling import torchrun
 from dotpt.pickling.context import Context
+from dotpt.pickling.journal import SHORTEST_HIDDEN
 from dotpt.pickling.keys import KeyGuard
 from dotpt.pickling.opcodes import HANDLERS
 from dotpt.pickling.values import GlobalName, InertGlobal, InertObject
@@ -62,6 +63,7 @@ class Machine:
     ) -> None:
         self.data = data
         self.context = context
+        self.journal = context.journal
         self.limits = context.limits
         self.encoding = encoding
         self.errors = errors
@@ -202,6 +204,15 @@ class Machine:
         self.at = stop
         return self.data[at:stop]
 
+    def skip(self, length: int) -> None:
+        """Go over bytes that are no opcodes, as some writers put behind an object: never within a frame."""
+        if self.framed and self.at != self.end:
+            raise self.broken("Bytes that are no opcodes stand within a frame.")
+        self.framed, self.end = False, len(self.data)
+        if self.at + length > self.end:
+            self._over_the_end(length)
+        self.at += length
+
     def _over_the_end(self, length: int) -> None:
         if self.framed and self.at + length <= len(self.data):
             raise self.broken("An opcode crosses the end of its frame.")
@@ -229,6 +240,11 @@ class Machine:
         line = self.data[self.at : stop]
         self.at = stop + 1
         return line
+
+    def note(self, value: Any) -> None:
+        """Keep a text or bytes in the journal, if there is one: it may be a pickle itself."""
+        if self.journal is not None and len(value) >= SHORTEST_HIDDEN:
+            self.journal.text(self.record, self.opcode_at, value)
 
     def charge(self, size: int) -> None:
         """Account for an object of about ``size`` bytes."""
@@ -301,8 +317,10 @@ class Machine:
             known = not isinstance(value, InertGlobal)
             if not known:
                 value = InertGlobal(*key, python2)
-            self.globals[key] = GlobalName(*key, known, self.opcode_at, python2)
+            found = self.globals[key] = GlobalName(*key, known, self.opcode_at, python2)
             self._resolved[key] = value
+            if self.journal is not None:
+                self.journal.name(self.record, found, self.data[self.opcode_at])
         self.stack.append(self._resolved[key])
 
     def call(self, callee: Any, args: Any, how: str = "call", kwargs: Any = None) -> Any:
@@ -315,7 +333,11 @@ class Machine:
                 self._charge_copy(arg)
             return callee.call(self.vocabulary, args, kwargs)
         if type(callee) in (InertGlobal, InertObject):
-            return InertObject(callee, how, args, kwargs)
+            made = InertObject(callee, how, args, kwargs)
+            if self.journal is not None:
+                self.charge(400)
+                self.journal.call(self.record, self.opcode_at, self.data[self.opcode_at], made)
+            return made
         raise self.broken(f"The pickle calls a {type(callee).__name__}, which is not a class or function.")
 
     def _charge_copy(self, value: Any) -> None:
@@ -373,8 +395,12 @@ class Machine:
         if type(target) is InertObject:
             self.charge(8)
             target.states.append(state)
+            if self.context.built is not None:
+                self.stack[-1] = self.context.built(self, target)
             return
         for part in state if type(state) is tuple else (state,):
             self._charge_copy(part)
         if not self.vocabulary.build(target, state):
+            if self.journal is not None and type(target) in (InertGlobal, Known):
+                self.journal.change(self.record, self.opcode_at, target.qualified)
             raise self.broken(f"The pickle sets the state of a {type(target).__name__}, which has none.")

@@ -138,7 +138,9 @@ def _binfloat(machine: Machine) -> None:
 def _push_text(machine: Machine, size: int) -> None:
     machine.charge(56 + size)
     # surrogates are passed, as pickle does: a file name on disk may hold them
-    machine.stack.append(machine.take(size).decode("utf-8", "surrogatepass"))
+    text = machine.take(size).decode("utf-8", "surrogatepass")
+    machine.note(text)
+    machine.stack.append(text)
 
 
 @opcode(b"X")
@@ -160,12 +162,15 @@ def _binunicode8(machine: Machine) -> None:
 def _unicode(machine: Machine) -> None:
     line = machine.line()
     machine.charge(56 + len(line))
-    machine.stack.append(line.decode("raw_unicode_escape"))
+    text = line.decode("raw_unicode_escape")
+    machine.note(text)
+    machine.stack.append(text)
 
 
 def _push_string(machine: Machine, content: bytes) -> None:
     """A string of Python 2, which was bytes and mostly meant text."""
     machine.charge(56 + len(content))
+    machine.note(content)
     if machine.encoding == "bytes":
         machine.stack.append(content)
         return
@@ -199,7 +204,9 @@ def _string(machine: Machine) -> None:
 
 def _push_bytes(machine: Machine, size: int) -> None:
     machine.charge(40 + size)
-    machine.stack.append(machine.take(size))
+    content = machine.take(size)
+    machine.note(content)
+    machine.stack.append(content)
 
 
 @opcode(b"C")
@@ -221,7 +228,9 @@ def _binbytes8(machine: Machine) -> None:
 def _bytearray8(machine: Machine) -> None:
     size = machine.number(8)
     machine.charge(64 + size)
-    machine.stack.append(bytearray(machine.take(size)))
+    content = machine.take(size)
+    machine.note(content)
+    machine.stack.append(bytearray(content))
 
 
 # -- containers -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 import sys
 from array import array
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from dotpt.errors import DotptError
@@ -37,6 +38,7 @@ class Unsure(Exception):
     """The shortcut met something that only the opcode machine can decide."""
 
 
+@cache
 def _patterns(put: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
     """The run of a tensor's arguments, and the same with the dictionary key before it.
 
@@ -57,8 +59,7 @@ def _patterns(put: bytes) -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
 
 
 _GET, _NUMBER = rb"(?:h.|j....)", rb"(?:K.|M..|J....)"
-# From memo number 256 on, every PUT is a long one.
-_EARLY, _LATER = _patterns(rb"(?:q.|r....)"), _patterns(rb"r....")
+_MIXED, _LONG, _LONG_FROM = rb"(?:q.|r....)", rb"r....", 256  # from that memo number on, every PUT is a long one
 _HEAD = re.compile(rb"\(\((%s)(%s)" % (_GET, _GET), re.DOTALL)
 _PLACE = re.compile(rb"(%s)(%s)N?t" % (_GET, _NUMBER), re.DOTALL)
 _OFFSET = re.compile(rb"(%s)(.*)" % _NUMBER, re.DOTALL)
@@ -90,13 +91,13 @@ class TensorRun:
         if data[at + 1 : at + 2] != b"(" or machine.framed or not stack or not _is_rebuild(stack[-1]):
             return False
         first = len(machine.memo)
-        run, entry = _EARLY if first < 256 else _LATER
+        run, entry = _patterns(_MIXED if first < _LONG_FROM else _LONG)
         found = run.match(data, at)
         if found is None:
             return False
         function = stack.pop()
         # The first tensor's key and function are on the stack already; the entries after it bring theirs.
-        puts = self._take((b"", b"", b"", b"", b"", *found.groups(b"")), found.end(), entry)
+        puts = self._take((b"", b"", b"", b"", b"", *found.groups(b"")), found.end(), entry, first < _LONG_FROM)
         if not puts:
             stack.append(function)
             return False
@@ -104,7 +105,7 @@ class TensorRun:
             raise Unsure
         return True
 
-    def _take(self, pieces: tuple[bytes, ...], end: int, entry: re.Pattern[bytes]) -> list[bytes]:
+    def _take(self, pieces: tuple[bytes, ...], end: int, entry: re.Pattern[bytes], early: bool) -> list[bytes]:
         """Push the key and the tensor that these pieces describe, and those of all entries that follow.
 
         One loop, since it runs once a tensor. It ends where only the machine can tell what comes.
@@ -165,8 +166,8 @@ class TensorRun:
             found = entry.match(data, end)
             if found is None:
                 return puts
-            if entry is _EARLY[1] and len(memo) >= 256:
-                entry = _LATER[1]
+            if early and len(memo) >= _LONG_FROM:
+                early, entry = False, _patterns(_LONG)[1]
             end = found.end()
             pieces = found.groups(b"")
 

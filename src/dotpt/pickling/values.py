@@ -187,6 +187,8 @@ class InertObject:
             if not isinstance(callee, InertObject):
                 break
             callee = callee.callee
+        if isinstance(callee, InertObject):
+            return "what a call gave"
         return callee.qualified if isinstance(callee, InertGlobal) else str(getattr(callee, "qualified", callee))
 
     @property

@@ -1,4 +1,4 @@
-"""Tensors that are in no file: numbers that torch turns into tensors while it makes a state dict.
+"""Tensors that are in no file: numbers that torch turns into tensors while it makes a state dict, numpy's arrays.
 
 Invariant: such a tensor is a `TensorRef` like any other, with a storage, a record and a container whose bytes are in
 memory, so whatever reads or copies tensors takes it as it takes the others.
@@ -11,8 +11,8 @@ from struct import pack
 
 from dotpt.container.record import Record, RecordTable
 from dotpt.source.memory import BytesSource
-from dotpt.tensors.dtypes import DTYPES
-from dotpt.tensors.refs import StorageRef, TensorRef
+from dotpt.tensors.dtypes import DTYPES, DType
+from dotpt.tensors.refs import StorageRef, TensorRef, contiguous_strides
 
 _numbers = count()
 
@@ -25,10 +25,10 @@ def tensor_of_number(value: float | int | bool) -> TensorRef:
         <tensor ?: float32 [], cpu>
     """
     if type(value) is bool:
-        return _tensor("bool", pack("=?", value))
+        return tensor_of_bytes(DTYPES["bool"], (), pack("=?", value))
     if type(value) is float:
-        return _tensor("float32", _single(value))
-    return _tensor("int64", pack("=q", max(min(value, 2**63 - 1), -(2**63))))
+        return tensor_of_bytes(DTYPES["float32"], (), _single(value))
+    return tensor_of_bytes(DTYPES["int64"], (), pack("=q", max(min(value, 2**63 - 1), -(2**63))))
 
 
 def _single(value: float) -> bytes:
@@ -38,9 +38,15 @@ def _single(value: float) -> bytes:
         return pack("=f", float("inf") if value > 0 else float("-inf"))
 
 
-def _tensor(dtype: str, data: bytes) -> TensorRef:
+def tensor_of_bytes(dtype: DType, shape: tuple[int, ...], data: bytes) -> TensorRef:
+    """A tensor of these elements, row by row, in this machine's byte order.
+
+    Example:
+        >>> tensor_of_bytes(DTYPES["uint8"], (2,), b"ab")
+        <tensor ?: uint8 [2], cpu>
+    """
     container = RecordTable(BytesSource(data, "<made by dotpt>"))
-    storage = StorageRef(f"made/{next(_numbers)}", DTYPES[dtype], "cpu", len(data))
+    storage = StorageRef(f"made/{next(_numbers)}", dtype, "cpu", len(data))
     storage.container = container
     storage.place = Record(storage.key, 0, len(data), len(data))
-    return TensorRef(storage, DTYPES[dtype], 0, (), ())
+    return TensorRef(storage, dtype, 0, shape, contiguous_strides(shape))

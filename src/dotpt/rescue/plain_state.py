@@ -34,7 +34,7 @@ def as_state(value: Any, notes: Notes, name: str) -> Any:
     if type(value) is TensorRef:
         return detached(value)
     if type(value) is InertObject:
-        tensor = _tensor_within(value)
+        tensor = tensor_within(value)
         if tensor is not None:
             notes.add(f"{name}: it was a {value.type_name}; its values are kept as a plain tensor")
             return detached(tensor)
@@ -57,7 +57,7 @@ def detached(ref: TensorRef) -> TensorRef:
     return alone
 
 
-def _tensor_within(value: InertObject) -> TensorRef | None:
+def tensor_within(value: InertObject) -> TensorRef | None:
     """The plain tensor that a tensor subclass was made of, if the file has it so."""
     for _ in range(8):
         if value.how == "parameter" and type(value.callee) is InertObject:

@@ -120,25 +120,32 @@ class PlainValues:
             return self._entries([pair for pair in value.pairs if type(pair) is tuple and len(pair) == 2], depth)
         if value.items and not value.attributes:
             return self._items(value.items, depth)
-        if value.how in ("call", "new", "reconstruct") and not value.states and _one(value.args) in ATOMS:
-            return value.args[0]  # the member of an enumeration, or a number or text of a class of its own
-        return self._attributes(value, depth)
+        alone = alone_in(value)
+        return self._attributes(value, depth) if alone is NOTHING else alone
 
     def _attributes(self, value: InertObject, depth: int) -> Any:
-        """An object as a dictionary: its class, arguments, attributes and entries."""
-        parts: list[tuple[Any, Any]] = list(value.attributes.items())
-        parts += [pair for pair in value.pairs if type(pair) is tuple and len(pair) == 2]
-        parts += [("args", value.args)] if type(value.args) is tuple and value.args else []
-        parts += [("items", value.items)] if value.items else []
-        if value.states and not value.attributes:
-            parts.append(("state", value.states[-1]))
-        made = self._entries(parts, depth)
+        made = self._entries(parts_of(value), depth)
         return {CLASS: value.type_name} | (made if made is not NOTHING else {})
 
 
-def _one(args: Any) -> Any:
-    """The type of the one argument of a call; None if there are others."""
-    return type(args[0]) if type(args) is tuple and len(args) == 1 else NOTHING
+def alone_in(value: InertObject) -> Any:
+    """The one plain value that an object was made of: the member of an enumeration, or a number or text of a class of
+    its own. `NOTHING` for other objects.
+    """
+    single = value.args[0] if type(value.args) is tuple and len(value.args) == 1 else NOTHING
+    made_of_it = value.how in ("call", "new", "reconstruct") and not value.states
+    return single if made_of_it and type(single) in ATOMS else NOTHING
+
+
+def parts_of(value: InertObject) -> list[tuple[Any, Any]]:
+    """An object as the entries of a dictionary: its attributes, entries, arguments and items."""
+    parts: list[tuple[Any, Any]] = list(value.attributes.items())
+    parts += [pair for pair in value.pairs if type(pair) is tuple and len(pair) == 2]
+    parts += [("args", value.args)] if type(value.args) is tuple and value.args else []
+    parts += [("items", value.items)] if value.items else []
+    if value.states and not value.attributes:
+        parts.append(("state", value.states[-1]))
+    return parts
 
 
 def _scalar(value: Any) -> Any:

@@ -43,6 +43,10 @@ def draft_of(
         raise UsageError(f"arrays={arrays!r} is not understood.", hint='use "auto", "tensors" or "numpy"')
     writer = TensorWriter(compacting=compacting and pickle_module is None, legacy=legacy, whole=whole)
     types: dict[type, Any] = dict.fromkeys(_RECORDS, _refuse_record) | FileValues(writer).types
+    if "dotpt.tensors.arrays" in sys.modules:  # else there is no record of its classes
+        from dotpt.tensors.arrays import MetaArray, NestedArray, QuantizedArray, SparseArray
+
+        types |= dict.fromkeys((MetaArray, NestedArray, QuantizedArray, SparseArray), _refuse_array)
     reduce = persistent = torch_values = None
     if "torch" in sys.modules:  # else there is no object of torch's
         from dotpt.saving.torch_values import TorchValues
@@ -70,6 +74,14 @@ def _refuse_record(encoder: Encoder, value: Any) -> None:
     raise UsageError(
         f"An {type(value).__name__} stands for a class of another file ({value!r:.100}), and cannot be saved.",
         hint="dotpt.rescue gives the tensors and plain values of such a file",
+    )
+
+
+def _refuse_array(encoder: Encoder, value: Any) -> None:
+    """Likewise the records that stand for tensors which numpy has no array for."""
+    raise UsageError(
+        f"A {type(value).__name__} stands for a tensor that numpy has no array for, and cannot be saved.",
+        hint='save what dotpt.open(path).tree gives, or load the file with backend="torch"',
     )
 
 

@@ -14,8 +14,9 @@ from dotpt.container.sniff import not_a_torch_file, sniff
 from dotpt.container.zip import ZipContainer
 from dotpt.container.zipwrite import ZipWriter
 from dotpt.errors import ContainerError, DotptError, UnsupportedError, UsageError
-from dotpt.formats.metadata import METADATA, add_metadata, fits_slot, metadata_text, read_record
+from dotpt.formats.metadata import add_metadata, fits_slot, metadata_text, read_record
 from dotpt.formats.pt_zip import refuse_other_kinds
+from dotpt.formats.record_names import METADATA
 from dotpt.limits import DEFAULT_LIMITS, Limits
 from dotpt.source import open_source
 from dotpt.source.addresses import path_of_url, scheme_of

@@ -17,9 +17,9 @@ from dotpt.container.zip import ZipContainer
 from dotpt.container.zipwrite import ALIGNMENT, ZipWriter
 from dotpt.errors import ChecksumMismatch
 from dotpt.formats.contents import Contents, ReadOptions
-from dotpt.formats.delta import BASE
-from dotpt.formats.metadata import METADATA, add_metadata, metadata_text, read_record
+from dotpt.formats.metadata import add_metadata, metadata_text, read_record
 from dotpt.formats.pt_zip_writer import serialization_id
+from dotpt.formats.record_names import BASE, METADATA
 from dotpt.saving.read_back import ReadBack
 from dotpt.source.base import Source
 from dotpt.source.sink import open_sink

@@ -16,9 +16,10 @@ from pathlib import Path
 from dotpt.container.digest import hash_of
 from dotpt.container.zip import ZipContainer
 from dotpt.errors import DotptError
-from dotpt.formats.delta import BASE, manifest_hash
+from dotpt.formats.delta import manifest_hash
 from dotpt.formats.draft import Link
 from dotpt.formats.manifest import read_manifest
+from dotpt.formats.record_names import BASE
 from dotpt.limits import DEFAULT_LIMITS
 from dotpt.source.paths import open_path
 

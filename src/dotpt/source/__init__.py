@@ -29,6 +29,7 @@ def open_source(
     allow_download: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    unwrap: bool = True,
 ) -> Source:
     """Open anything that holds bytes; a gzip stream is opened as its content.
 
@@ -40,6 +41,7 @@ def open_source(
         storage_options: for an address: ``headers`` and ``timeout`` (seconds) for http, else what fsspec takes.
         limits: ``inflated_bytes`` and ``inflate_ratio`` bound a gzip stream, ``inflated_bytes`` also a pipe and a
             download of unknown length.
+        unwrap: whether a gzip stream is opened as its content, or as the bytes that it is.
 
     Returns:
         The source. Closing it closes what was opened here, never the file object that was passed.
@@ -63,7 +65,7 @@ def open_source(
     opened = _open(source, allow_download, storage_options, limits)
     keep = False
     try:
-        if not is_gzip(opened):
+        if not unwrap or not is_gzip(opened):
             keep = True
             return opened
         if opened.remote and not allow_download:

@@ -30,6 +30,7 @@ class Source:
         size: its length in bytes.
         remote: whether a read is a round trip (then readers ask for few, larger ranges, and nothing twice).
         is_file: whether the source is a local regular file, which can be mapped.
+        local: whether `name` is the path of a local file, so that it is known what lies beside it.
         wrapped: the compression that was taken off on opening (``gzip``), or None.
     """
 
@@ -37,6 +38,7 @@ class Source:
     size: int = 0
     remote: bool = False
     is_file: bool = False
+    local: bool = False
     wrapped: str | None = None
 
     def read_into(self, offset: int, target: memoryview) -> None:

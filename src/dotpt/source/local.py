@@ -12,7 +12,6 @@ import errno
 import io
 import mmap
 import os
-import platform
 import sys
 import threading
 from functools import cached_property
@@ -48,6 +47,7 @@ class FileSource(Source):
         wrapped: "gzip" if the bytes came out of a gzip stream (then the file is an unnamed temporary one).
     """
 
+    local = True
     wrapped: str | None = None
 
     def __init__(self, descriptor: int, name: str, *, base: int = 0) -> None:
@@ -221,5 +221,7 @@ def _map_privately(descriptor: int, size: int) -> mmap.mmap:
 
 def _no_reserve() -> int:
     """MAP_NORESERVE, which older versions of Python do not name; its value depends on the processor."""
+    import platform
+
     usual = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
     return int(getattr(mmap, "MAP_NORESERVE", 0x4000 if usual else 0))

@@ -30,6 +30,7 @@ class Spool:
 
     Args:
         name: what messages call the finished source.
+        memory: bytes that are held in memory.
 
     Example:
         >>> with Spool("<pipe>") as spool:
@@ -39,9 +40,10 @@ class Spool:
         b'bc'
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, memory: int | None = None) -> None:
         self.name = name
         self.size = 0
+        self._most = MEMORY if memory is None else memory
         self._memory = bytearray()
         self._file: IO[bytes] | None = None
 
@@ -49,7 +51,7 @@ class Spool:
         """Add ``data`` at the end. A full disk is a `SourceError`."""
         self.size += len(data)
         try:
-            if self._file is None and self.size > MEMORY:
+            if self._file is None and self.size > self._most:
                 self._move_to_disk()
             if self._file is None:
                 self._memory += data

@@ -99,9 +99,9 @@ def _marked(array: Array, ref: TensorRef) -> Array:
     """torch defers conjugation and negation to a bit; numpy has no such bit."""
     if ref.extra:
         if ref.extra.get("conj"):
-            array = np.conj(array)
+            array = np.asarray(np.conj(array))  # numpy makes a scalar of what has no dimensions
         if ref.extra.get("neg"):
-            array = np.negative(array)
+            array = np.asarray(np.negative(array))
     return array
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,8 +44,10 @@ def _make(where: Path, scale: float) -> tuple[Path, Path]:
 
 def _run(program: str, *arguments: str) -> Work:
     command = [str(ENVIRONMENT / program), *arguments]
+    # as they were installed: nothing from this checkout, and the bytecode that pip compiled
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
     def work() -> None:
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     return work

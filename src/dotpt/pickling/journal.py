@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from dotpt.pickling.values import GlobalName, InertObject
 
 SHORTEST_HIDDEN = 8  # bytes of the shortest pickle that names and calls something
-_MOST_TEXT = 64 << 20
 
 
 class NameEntry(NamedTuple):
@@ -57,16 +56,13 @@ class Journal:
         calls: what they call, by record and offset (a stream that had to be read again is noted once).
         texts: strings and bytes that are long enough to be a pickle themselves, likewise.
         changes: (record, offset, name) of each class or function whose own attributes a stream sets.
-        too_much: whether there was more text than is kept.
     """
 
     names: list[NameEntry] = field(default_factory=list)
     calls: dict[tuple[str, int], CallEntry] = field(default_factory=dict)
     texts: dict[tuple[str, int], Any] = field(default_factory=dict)
     changes: list[tuple[str, int, str]] = field(default_factory=list)
-    too_much: bool = False
     _within: str = ""
-    _held: int = 0
     _files: int = 0
 
     def name(self, record: str | None, name: GlobalName, opcode: int) -> None:
@@ -83,14 +79,8 @@ class Journal:
         self.changes.append((self._within + (record or ""), offset, name))
 
     def text(self, record: str | None, offset: int, value: Any) -> None:
-        """Keep a text to be looked into, as long as all of them together stay small enough to be."""
-        key = self._within + (record or ""), offset
-        if key not in self.texts:
-            if self._held + len(value) > _MOST_TEXT:
-                self.too_much = True
-                return
-            self._held += len(value)
-        self.texts[key] = value
+        """Keep a text to be looked into. The machine has charged for it, so all together are bounded as it is."""
+        self.texts[self._within + (record or ""), offset] = value
 
     @contextmanager
     def inside(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ def examine(session: Session, source: Source, *, whole: bool, doubtful: bool = F
             session.add("not-a-model", "The file is empty.")
         return "an empty file"
     if source.size >= 4 and source.read(0, 4) == b"PK\x03\x04":
-        from dotpt.scan.containers.zips import scan_zip
+        from dotpt.scan.containers.saved_zip import scan_zip
 
         return scan_zip(session, source)
     from dotpt.scan.others import examine_other

@@ -52,8 +52,6 @@ class _Search:
 
     def search(self, journal: Journal, depth: int) -> None:
         """Look into every text of a journal."""
-        if journal.too_much:
-            self._session.add("texts-not-searched", "It holds more text than is searched for hidden pickles.")
         for (record, offset), value in journal.texts.items():
             self._try(f"{self._session.short(record)} byte {offset:,}".strip(), _as_bytes(value), depth)
 
@@ -108,15 +106,15 @@ class _Search:
     def _unpacked(self, how: str, content: bytes) -> Iterator[tuple[str, bytes]]:
         if not content.startswith(_PACKED):
             return
-        most = min(_LARGEST, _MIB + 32 * len(content))
-        if most > self._room:
-            self._session.add("texts-not-searched", "It holds more compressed text than is searched.")
-            return
+        most = min(_LARGEST, _MIB + 32 * len(content), max(self._room, 1))
+        decoder = zlib.decompressobj(wbits=47)
         try:
-            plain = zlib.decompressobj(wbits=47).decompress(content, most)
+            plain = decoder.decompress(content, most)
         except zlib.error:
             return
         self._room -= len(plain)
+        if decoder.unconsumed_tail and plain.startswith(b"\x80"):
+            self._session.add("texts-not-searched", "It holds more compressed text than is searched.")
         if _may_be_pickle(plain):
             yield f"{how}, compressed", plain
         elif len(plain) >= SHORTEST_HIDDEN and _BASE64.fullmatch(plain):

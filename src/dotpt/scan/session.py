@@ -28,7 +28,6 @@ from dotpt.limits import Limits
 from dotpt.pickling.machine import PickleCut
 from dotpt.scan.findings import UNREADABLE, Finding, Findings
 from dotpt.scan.policy import Policy
-from dotpt.scan.rules import RULES
 
 DEEPEST = 8  # files within files
 _FREE = 64 << 20  # bytes that any file may unpack to, all its members together
@@ -133,6 +132,8 @@ class Session:
         call: str | None = None,
     ) -> None:
         """Report something. The same rule on the same name in the same member is reported once."""
+        from dotpt.scan.rules import RULES
+
         known = RULES.get(rule)
         severity = severity or (known.severity if known else "suspicious")
         severity = self.policy.severity(rule, severity)

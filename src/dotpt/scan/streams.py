@@ -9,7 +9,6 @@ from dotpt.errors import readable
 from dotpt.pickling.journal import CallEntry, Journal, NameEntry
 from dotpt.pickling.nn_names import is_part_of_torch
 from dotpt.pickling.values import GlobalName, InertGlobal, InertObject
-from dotpt.scan.pseudo import OPCODES, Code
 from dotpt.scan.session import Session
 
 if TYPE_CHECKING:
@@ -42,7 +41,10 @@ def judge(session: Session, journal: Journal, *, script: bool = False) -> None:
     for record, offset, full in journal.changes:
         text = f"It sets attributes of {full} itself, not of an instance."
         session.add("changes-a-class", text, record=record, offset=offset, opcode="BUILD", name=full)
-    session.findings.code += Code(session.place).lines(journal.calls.values())
+    if journal.calls:
+        from dotpt.scan.pseudo import Code
+
+        session.findings.code += Code(session.place).lines(journal.calls.values())
 
 
 def judge_layers(session: Session, names: Iterable[GlobalName], trees: Iterable[Any]) -> None:
@@ -110,6 +112,8 @@ def _judge_name(session: Session, noted: NameEntry, calls: _Calls) -> None:
 
 
 def _add(session: Session, noted: NameEntry, call: CallEntry | None, meaning: Meaning, rule: str, text: str) -> None:
+    from dotpt.scan.pseudo import OPCODES, Code
+
     entry = call or noted
     session.add(
         rule,

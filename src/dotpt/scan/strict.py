@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from dotpt.archive.opening import open_contents
 from dotpt.errors import DotptError
 from dotpt.formats.contents import Contents, ReadOptions
+from dotpt.formats.record_names import METADATA
 from dotpt.pickling.journal import Journal
-from dotpt.scan.hidden import search_texts
 from dotpt.scan.session import Session
 from dotpt.scan.shape import judge_shape
 from dotpt.scan.streams import judge, judge_layers
-from dotpt.scan.words import judge_words
 from dotpt.source.base import Source
 
 Reader = Callable[[Source, ReadOptions], Contents]
@@ -61,10 +60,16 @@ def read_as_load(
         judge_layers(session, contents.globals, trees)
         for tree in trees:
             judge_shape(session, tree)
-        judge_words(session, contents)
+        if contents.metadata or METADATA in contents.container:
+            from dotpt.scan.words import judge_words
+
+            judge_words(session, contents)
         if any("_rebuild_" in name.name and name.name not in _OF_ONE_PART for name in contents.globals):
             from dotpt.scan.parts import judge_parts
 
             judge_parts(session, contents, options)
-    search_texts(session, journal)
+    if journal.texts:
+        from dotpt.scan.hidden import search_texts
+
+        search_texts(session, journal)
     return Reading(contents, refusal)

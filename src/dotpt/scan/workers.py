@@ -197,7 +197,7 @@ def _import_early() -> None:
     """Import once, before the fork, what each process would import for itself."""
     from dotpt.formats import pt_legacy, pt_zip  # noqa: F401
     from dotpt.pickling import build_numpy, build_python, build_script, build_torch  # noqa: F401
-    from dotpt.scan.containers import zips  # noqa: F401
+    from dotpt.scan.containers import saved_zip  # noqa: F401
     from dotpt.source import gzip_, local, paths  # noqa: F401
 
 

@@ -23,7 +23,7 @@ def scan_in_a_row(session: Session, source: Source) -> str | None:
     parts = _parts(source)
     if len(parts) < 2:
         return None
-    from dotpt.scan.containers.zips import scan_zip
+    from dotpt.scan.containers.saved_zip import scan_zip
 
     if source.name.endswith(".distcp"):
         kind = "a part of a distributed checkpoint"

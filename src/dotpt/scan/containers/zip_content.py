@@ -17,13 +17,13 @@ from typing import Any
 from dotpt.container.crc import crc32
 from dotpt.container.record import DEFLATED, STORED
 from dotpt.scan.containers.packed import IN_MEMORY, CannotUnpack, unpack
+from dotpt.scan.containers.saved_zip import COMPARED
 from dotpt.scan.containers.zip_views import Place
 from dotpt.scan.session import Session
 from dotpt.source.base import Source
 from dotpt.source.part import PartSource
 from dotpt.source.spool import Spool
 
-COMPARED = 64 << 20  # bytes up to which a checksum is compared without being asked
 _BZIP2, _LZMA = 12, 14
 _LARGEST_DICTIONARY = 64 << 20
 _ENCRYPTED = 0x2041

@@ -1,4 +1,4 @@
-"""Zip files: torch's own, read as load reads them; any other, record by record; broken ones, by every reader's view."""
+"""Zip files that are not as torch saves them: other kinds, record by record; broken ones, by every reader's view."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from dotpt.container import ziprules
-from dotpt.container.record import STORED, Record
 from dotpt.container.zip import ZipContainer
 from dotpt.errors import DotptError, NotATorchFile, UnsupportedError
-from dotpt.formats.contents import Contents
 from dotpt.scan.containers import script_code, zip_kinds
 from dotpt.scan.containers.members import Members
-from dotpt.scan.containers.zip_content import COMPARED, content_of, crc_of
+from dotpt.scan.containers.saved_zip import account, scan_zip
+from dotpt.scan.containers.zip_content import content_of
 from dotpt.scan.containers.zip_views import Place, views
 from dotpt.scan.session import Session
 from dotpt.scan.strict import Reading, read_as_load
@@ -26,15 +25,10 @@ _OTHER_KINDS = (
 )  # fmt: skip
 _SEARCHED = 64 << 20  # bytes in which the beginning of an appended archive is looked for
 _END_RECORD = 22
-_PROGRAM = ("constants.pkl", "bytecode.pkl")
-_READ_BY_FACTS = frozenset(
-    ("version", "byteorder", ".format_version", ".storage_alignment", ".data/version", ".data/serialization_id")
-)
 
 
-def scan_zip(session: Session, source: Source) -> str:
-    """Examine a zip file; gives what it is, in words."""
-    reading = read_as_load(session, source)
+def scan_unusual(session: Session, source: Source, reading: Reading) -> str:
+    """Examine a zip file that load refuses, for the reason in ``reading``; gives what it is, in words."""
     comment = _comment(source) if isinstance(reading.error, ziprules.TrailingData) else 0
     if comment:
         source, refusal = _Uncommented(source, comment), reading.error
@@ -44,12 +38,12 @@ def scan_zip(session: Session, source: Source) -> str:
         else:
             session.add("trailing-data", "The archive has a comment.", severity="info")
     if reading.contents is not None:
-        return _account(session, reading.contents)
+        return account(session, reading.contents)
     if isinstance(reading.error, ziprules.CompressedRecord):  # torch reads it, and load where it is asked to
         unpacked = read_as_load(session, source, deflated=True)
         if unpacked.contents is not None:
             session.report(reading.error)
-            return f"{_account(session, unpacked.contents)}, packed again"
+            return f"{account(session, unpacked.contents)}, packed again"
     if isinstance(reading.error, _OTHER_KINDS):
         return _other(session, source, reading)
     assert reading.error is not None  # noqa: S101 - there are contents, or a reason why not
@@ -63,55 +57,6 @@ def scan_zip(session: Session, source: Source) -> str:
     _every_view(session, source)
     is_packed = isinstance(reading.error, (ziprules.UnsupportedMethod, ziprules.EncryptedRecord))
     return "a zip archive" if is_packed else "a PyTorch file that cannot be loaded"
-
-
-# -- what load reads ------------------------------------------------------------------------------------------------
-
-
-def _account(session: Session, contents: Contents) -> str:
-    """Every record is one that the loader has read, the bytes of a tensor, or is examined now."""
-    container = contents.container
-    assert isinstance(container, ZipContainer)  # noqa: S101 - what was read is a zip
-    tensors = [storage.index for storage in contents.storages.values() if storage.container is container]
-    read = {*tensors, *(container.positions.get(name, -1) for name in (*_READ_BY_FACTS, "data.pkl"))}
-    is_script = contents.format == "torchscript"
-    if is_script:
-        read |= {container.positions[name] for name in _PROGRAM if name in contents.container}
-        session.add("torchscript", "It holds a TorchScript program.")
-        script_code.judge_contents(session, contents)
-    session.findings.members += len(tensors)
-    rest = [name for name, index in container.positions.items() if index not in read]
-    examine_records(session, container, rest, code="code/" if is_script else None)
-    _compare(session, container, tensors)
-    return "a TorchScript program" if is_script else "a PyTorch file"
-
-
-def _compare(session: Session, container: ZipContainer, tensors: list[int]) -> None:
-    """The tensors' bytes against their checksums, if there are not too many of them, or the user wants it."""
-    sizes = container.sizes
-    wanted = session.policy.verify
-    if wanted is None:
-        wanted = sum(sizes[index] for index in tensors) <= COMPARED and not container.source.remote
-    if not tensors:
-        return
-    session.findings.compared = bool(wanted)
-    if not wanted:
-        return
-    without = 0
-    for record in sorted((container.checked_record(index) for index in tensors), key=lambda record: record.offset):
-        if record.crc is None:
-            without += 1
-        elif record.method == STORED and _crc(container, record) != record.crc:
-            session.add(
-                "checksum-mismatch", "The bytes of a tensor are not those that were written.", record=record.name,
-                offset=record.offset,
-            )  # fmt: skip
-    if without:
-        session.add("no-checksum", f"{without:,} tensors have no checksum, so damage to them would not be noticed.")
-
-
-def _crc(container: ZipContainer, record: Record) -> int:
-    return crc_of(PartSource(container.source, record.offset, record.stored, record.name))
 
 
 # -- other zips -----------------------------------------------------------------------------------------------------

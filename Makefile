@@ -1,5 +1,6 @@
 # Every target makes the environment it needs; nothing else has to be installed by hand than Python and make.
 PYTHON ?= python3
+PARALLEL = --numprocesses auto --maxprocesses 8 --dist loadfile
 PIP = -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo resume test bench fuzz lint fixtures clean
@@ -13,10 +14,10 @@ demo: .venv/ready
 resume: .venv-torch/ready
 	.venv-torch/bin/python -m demo.resume
 
-# The whole suite twice: with torch, and with no torch installed.
+# The whole suite with torch, and again with no torch installed, where the slow tests of what needs none are not repeated.
 test: .venv-torch/ready .venv-plain/ready
-	.venv-torch/bin/python -m pytest
-	.venv-plain/bin/python -m pytest
+	.venv-torch/bin/python -m pytest $(PARALLEL)
+	.venv-plain/bin/python -m pytest $(PARALLEL) -m "not slow"
 
 # dotpt against its peers in one run: ratios, medians of interleaved rounds.
 bench: .venv-torch/ready .venv-scanners/ready

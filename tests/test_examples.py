@@ -6,6 +6,8 @@ import doctest
 import importlib
 import pkgutil
 import re
+import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,11 +38,15 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder to work in: the fixtures lie where the examples say, and what they write is gone afterwards."""
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    script = vars(sys.modules["__main__"])
+    before = dict(script)
+    yield tmp_path
+    script.clear()  # some examples are a script, and leave their classes there
+    script.update(before)
 
 
 def run(found: doctest.DocTest) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from dotpt.container.record import Container
 from dotpt.errors import LimitExceeded, PickleError
 from dotpt.formats.contents import ReadOptions
 from dotpt.pickling.context import Context
 from dotpt.pickling.machine import Machine
+
+
+class TrailingBytes(PickleError):
+    """Something follows the end of a pickle that must be the whole of its record; `offset` is where."""
+
+    rule: ClassVar[str] = "PickleError"  # the stable id that `verify` gives it
 
 
 def decode(container: Container, name: str, context: Context, options: ReadOptions) -> tuple[Any, Machine]:
@@ -22,7 +28,7 @@ def decode(container: Container, name: str, context: Context, options: ReadOptio
     )
     tree = machine.load()
     if machine.position != len(data):
-        raise PickleError(
+        raise TrailingBytes(
             f"{len(data) - machine.position:,} bytes follow the pickle's end.",
             path=container.source.name,
             record=name,

@@ -20,33 +20,33 @@ _CONTAINERS = (list, tuple, dict, set, frozenset, InertObject)
 
 def judge_shape(session: Session, tree: Any) -> None:
     """Report a tree that is deeper than load allows, or that has very many more places than objects."""
-    places: dict[int, tuple[int, int]] = {}  # of each container: values at all places below it, levels below it
-    open_now: set[int] = set()
+    places: dict[int, int] = {}  # of each container: the values below it, counted at each of their places
+    above: set[int] = set()  # the containers that the walk is in
     waiting: list[tuple[Any, bool]] = [(tree, False)] if isinstance(tree, _CONTAINERS) else []
-    kept, stored = [], 0  # kept: an id may be used again for another object once the first is gone
+    kept, stored, nesting = [], 0, session.limits.nesting  # kept: or an id might be used again
     while waiting:
         value, done = waiting.pop()
         number = id(value)
-        if number in places or (number in open_now and not done):
+        if not done and (number in places or number in above):
             continue
         parts = _parts(value)
         inner = [part for part in parts if isinstance(part, _CONTAINERS)]
         if inner and not done:
-            open_now.add(number)
+            above.add(number)
+            if len(above) > nesting:
+                session.report(LimitExceeded("nesting", len(above), nesting))
+                return
             waiting.append((value, True))
             waiting += [(part, False) for part in inner if id(part) not in places]
             continue
+        above.discard(number)
         kept.append(value)
         stored += 1 + len(parts)
-        below = [places.get(id(part), (1, 0)) for part in inner]  # what is open still is the container itself
-        count = min(len(parts) + sum(count for count, _ in below), _ENDLESS)
-        places[number] = count, 1 + max((levels for _, levels in below), default=0)
-    total, levels = places.get(id(tree), (1, 0))
+        places[number] = min(len(parts) + sum(places.get(id(part), 1) for part in inner), _ENDLESS)
+    total = places.get(id(tree), 1)
     if total > _MANY and total > _TIMES * stored:
         shown = f"{total:,}" if total < 10**15 else "more than 10^15"
         session.add("expands", f"It has {stored:,} values, which lie in {shown} places.")
-    if levels > session.limits.nesting:
-        session.report(LimitExceeded("nesting", levels, session.limits.nesting))
 
 
 def _parts(value: Any) -> Collection[Any]:

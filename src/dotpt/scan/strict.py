@@ -53,7 +53,8 @@ def read_as_load(
     try:
         contents = reader(source, options)
     except DotptError as error:
-        refusal = error
+        refusal = error.with_traceback(None)  # whose frames hold what was decoded until then
+        refusal.__context__ = refusal.__cause__ = None
     judge(session, journal, script=contents is not None and contents.format == "torchscript")
     if contents is not None:
         trees = [contents.tree, *(shard.tree for shard in contents.shards)]

@@ -42,8 +42,8 @@ def account(session: Session, contents: Contents) -> str:
         from dotpt.scan.containers import script_code
 
         script_code.judge_contents(session, contents)
-    session.findings.members += len(tensors)
     rest = [name for name, index in container.positions.items() if index not in read]
+    session.findings.members += len(container.positions) - len(rest)
     if rest:
         from dotpt.scan.containers.zips import examine_records
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from dotpt.container import ziprules
 from dotpt.container.zip import ZipContainer
-from dotpt.errors import DotptError, NotATorchFile, UnsupportedError
+from dotpt.errors import DotptError, LimitExceeded, NotATorchFile, PickleError, TensorError, UnsupportedError
+from dotpt.formats.decoding import TrailingBytes
 from dotpt.scan.containers import script_code, zip_kinds
 from dotpt.scan.containers.members import Members
 from dotpt.scan.containers.saved_zip import account, scan_zip
@@ -23,6 +24,7 @@ from dotpt.source.part import PartSource
 _OTHER_KINDS = (
     NotATorchFile, UnsupportedError, ziprules.SecondRoot, ziprules.CompressedRecord, ziprules.BadRecordName,
 )  # fmt: skip
+_OF_A_PICKLE = (LimitExceeded, PickleError, TensorError)
 _SEARCHED = 64 << 20  # bytes in which the beginning of an appended archive is looked for
 _END_RECORD = 22
 
@@ -54,7 +56,9 @@ def scan_unusual(session: Session, source: Source, reading: Reading) -> str:
         if kind is not None:
             return kind
     session.report(reading.error)
-    _every_view(session, source)
+    # what the machine took as far as it goes, it would not take farther a second time
+    stopped = isinstance(reading.error, _OF_A_PICKLE) and not isinstance(reading.error, TrailingBytes)
+    _every_view(session, source, but=reading.error.record if stopped else None)
     is_packed = isinstance(reading.error, (ziprules.UnsupportedMethod, ziprules.EncryptedRecord))
     return "a zip archive" if is_packed else "a PyTorch file that cannot be loaded"
 
@@ -65,8 +69,6 @@ def scan_unusual(session: Session, source: Source, reading: Reading) -> str:
 def _other(session: Session, source: Source, reading: Reading) -> str:
     """A zip of another kind: each of its records is accounted for by what its kind says, or is a file to examine."""
     error = reading.error
-    if error is not None:
-        error.__traceback__ = None  # which holds what was read before, and that may be large
     try:
         container = ZipContainer(source, replace(session.limits, deflated=True), rooted=False)
         container.check_layout()
@@ -132,8 +134,14 @@ def scan_appended_zip(session: Session, source: Source) -> None:
             scan_zip(session, PartSource(source, start, source.size - start, source.name))
 
 
-def _every_view(session: Session, source: Source) -> None:
-    """Look into everything that any reader may take for a member. The verdict is not clean; it may become worse."""
+def _every_view(session: Session, source: Source, *, but: str | None = None) -> None:
+    """Look into everything that any reader may take for a member. The verdict is not clean; it may become worse.
+
+    Args:
+        session: where findings go.
+        source: the archive.
+        but: a record, without its top folder, that was looked into already.
+    """
     from dotpt.scan.raw import search_names
 
     try:
@@ -148,6 +156,8 @@ def _every_view(session: Session, source: Source) -> None:
         session.add("limit-exceeded", f"More than {len(found.places):,} members are claimed; not all were looked into.")
     members = Members(session, doubtful=True)
     for place in found.places:
+        if but is not None and place.name.partition("/")[2] == but:
+            continue
         if not session.may_doubt(place.stored):
             session.add("limit-exceeded", "Its members claim the same bytes too often; not all were looked into.")
             break

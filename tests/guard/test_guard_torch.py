@@ -344,3 +344,17 @@ def test_torch_that_is_imported_later_and_by_dotpt(tmp_path, first):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=tmp_path, check=True)
     assert done.stdout == "{'a': tensor([1.])}\nRefusedByGuard\n"
+
+
+def test_a_program_that_imports_torch_itself_is_guarded(tmp_path):
+    """The patch and the guard both wait for torch to be imported: neither may keep the other from finding it."""
+    (tmp_path / "program.py").write_text("import torch\ntorch.load('bad.pt', weights_only=False)\n")
+    (tmp_path / "bad.pt").write_bytes(b"cno_such_module_of_dotpt\nran\n(S'x'\ntR.")
+    sources = str(Path(dotpt.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "dotpt", "run", "--guard", "program.py"], cwd=tmp_path, check=False, timeout=120,
+        env=os.environ | {"PYTHONPATH": sources}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "RefusedByGuard" in done.stderr
+    assert "RecursionError" not in done.stderr

@@ -96,7 +96,8 @@ class Report:
     def _code(self, findings: Findings) -> None:
         screen = self._screen
         if not findings.code:
-            screen.fact("", "Its pickles call nothing but what is known to be harmless.", column=2)
+            read = "Its pickles call" if findings.complete else "What could be read of it calls"
+            screen.fact("", f"{read} nothing but what is known to be harmless.", column=2)
             return
         if self._scan.single:
             screen.line()

@@ -232,6 +232,11 @@ VALUES: NameRows = (
     ),
     ("torch.optim.swa_utils", "a function of a scheduler of torch", "SWALR._cosine_anneal SWALR._linear_anneal"),
     ("torch.fx.immutable_collections", "a container of torch", "immutable_list immutable_dict"),
+    (
+        "torch.nn.parameter",
+        "a parameter or buffer of torch that has no shape yet",
+        "UninitializedParameter UninitializedBuffer",
+    ),
     ("torch.nn.utils.rnn", "sequences of torch, packed into one tensor", "PackedSequence"),
     ("torch.amp.grad_scaler torch.cuda.amp.grad_scaler", "a state of torch's gradient scaler", "OptState"),
     (

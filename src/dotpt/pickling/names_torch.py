@@ -86,6 +86,8 @@ NAMES: NameRows = (
         "set_num_interop_threads use_deterministic_algorithms set_deterministic_debug_mode set_warn_always "
         "set_flush_denormal set_float32_matmul_precision set_grad_enabled",
     ),
+    # classes whose making runs nothing; what builds a module from source text is `reduce_graph_module`
+    ("torch.fx._symbolic_trace torch.fx.graph torch.fx.node", "?unknown-function", "Tracer PHBase Graph Node"),
     ("torch._utils", "runs-code", "_import_dotted_name CallbackRegistry ExceptionWrapper render_call"),
     (
         "torch._C",

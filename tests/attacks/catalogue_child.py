@@ -20,7 +20,7 @@ from typing import Any
 
 import dotpt
 from tests.attacks.honest import WARM_UP
-from tests.proofs.audited import FIXTURES, IDLE, WARM
+from tests.proofs.audited import FIXTURES, WARM, listen
 
 SCANS = importlib.util.find_spec("dotpt.scan.scan") is not None
 LIVE = (FunctionType, BuiltinFunctionType, MethodType, ModuleType)
@@ -124,16 +124,7 @@ def main(folder: Path, paths: list[Path]) -> None:
     """Watch each file."""
     warnings.simplefilter("ignore")
     warm_up(folder)
-    events: list[tuple[str, str]] = []
-    watching = [False]
-
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if watching[0] and not event.startswith(IDLE):
-            watching[0] = False
-            events.append((event, str(arguments[0] if arguments else "")[:300]))
-            watching[0] = True
-
-    sys.addaudithook(hook)
+    events, watching = listen()
     before = set(sys.modules)
     for path in paths:
         if path.is_dir():

@@ -112,6 +112,21 @@ def _rescue(path: Path, backend: str) -> None:
         repr(rescued), rescued.to_dict(), str(rescued.tree), rescued.state_dict
 
 
+def listen() -> tuple[list[tuple[str, str]], list[bool]]:
+    """What the interpreter does from now on, while the switch (the second) is on; it cannot be unheard."""
+    events: list[tuple[str, str]] = []
+    watching = [False]
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if watching[0] and not event.startswith(IDLE):
+            watching[0] = False
+            events.append((event, str(arguments[0] if arguments else "")[:300]))
+            watching[0] = True
+
+    sys.addaudithook(hook)
+    return events, watching
+
+
 def main(backend: str, paths: list[Path]) -> None:
     """Warm up, then watch each file."""
     warnings.simplefilter("ignore")
@@ -123,16 +138,7 @@ def main(backend: str, paths: list[Path]) -> None:
         for step in (dotpt.open, dotpt.inspect):
             with contextlib.suppress(dotpt.DotptError, NotImplementedError):
                 step(data)
-    events: list[tuple[str, str]] = []
-    watching = [False]
-
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if watching[0] and not event.startswith(IDLE):
-            watching[0] = False
-            events.append((event, str(arguments[0] if arguments else "")[:300]))
-            watching[0] = True
-
-    sys.addaudithook(hook)
+    events, watching = listen()
     before = set(sys.modules)
     for path in paths:
         events.clear()

@@ -104,6 +104,11 @@ def add_shared(parser: argparse.ArgumentParser, *, limit: int | None, rows: Rows
     reading.add_argument(
         "--encoding", default="utf-8", metavar="NAME", help="of strings that Python 2 wrote, such as latin-1, or bytes"
     )
+    add_reading(reading)
+
+
+def add_reading(reading: argparse._ArgumentGroup) -> None:
+    """How any file is read, whatever is done with it; and --help, which comes last."""
     reading.add_argument(
         "--download", action="store_true", help="fetch a whole file from a server that cannot send parts of it"
     )

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from dotpt.cli.inputs import Given, expand
-from dotpt.cli.options import ArgumentError, describe, limits_of, whole_number
+from dotpt.cli.options import ArgumentError, add_reading, describe, limits_of, whole_number
 from dotpt.cli.words import one_line
 
 if TYPE_CHECKING:
@@ -79,16 +79,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     output.add_argument("-q", "--quiet", action="store_true", help="only files that are not clean, one line each")
     output.add_argument("--no-color", action="store_true", help="no colors (so does the environment's NO_COLOR)")
     output.add_argument("--debug", action="store_true", help="show tracebacks of errors")
-    reading = parser.add_argument_group("reading")
-    reading.add_argument(
-        "--download", action="store_true", help="fetch a whole file from a server that cannot send parts of it"
-    )
-    reading.add_argument("--deflated", action="store_true", help="allow compressed records, which torch never writes")
-    reading.add_argument(
-        "--limits", action="append", default=[], metavar="NAME=N",
-        help="raise a limit that keeps hostile files harmless: nesting=5000,memo=8M (docs/cli.md lists them)",
-    )  # fmt: skip
-    reading.add_argument("-h", "--help", action="help", help="show this help")
+    add_reading(parser.add_argument_group("reading"))
 
 
 def run(args: argparse.Namespace) -> int:

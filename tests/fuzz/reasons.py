@@ -55,6 +55,7 @@ REFUSALS: dict[tuple[str, str], str] = {
         "PickleError",
         "torch._utils.",
     ): "arguments that torch's own writer never gives: flags that are no booleans, marks unknown",
+    ("PickleError", "The pickle calls a StorageClass"): "torch makes an empty storage; no pickler calls its class",
     ("PickleError", "torch._tensor."): "arguments that torch's own writer never gives",
     ("PickleError", "torch.Size is called"): "arguments that torch's own writer never gives",
     ("TensorError", "A tensor's"): "sizes, strides or an offset that are no counts: negative, or True for 1",

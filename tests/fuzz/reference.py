@@ -115,6 +115,9 @@ def picture(root: Any) -> list[Any]:
         if isinstance(value, InertGlobal):
             lines.append(("name", value.qualified))
             continue
+        if value is codecs.encode:
+            lines.append(("name", "_codecs.encode"))
+            continue
         if isinstance(value, type):
             lines.append(("name", value.qualified if issubclass(value, Record) else f"builtins.{value.__name__}"))
             continue

@@ -159,8 +159,20 @@ def test_what_is_not_understood_is_never_clean(tmp_path: Path) -> None:
         assert dotpt.scan(content).verdict in ("unreadable", "dangerous")
     missing = dotpt.scan(tmp_path / "missing.pt")
     assert (missing.verdict, rules(missing)) == ("unreadable", {"cannot-read"})
-    with pytest.raises(dotpt.DotptError, match="folder"):
-        dotpt.scan(tmp_path)
+    nothing = dotpt.scan(tmp_path)
+    assert (nothing.verdict, rules(nothing)) == ("unreadable", {"not-a-model"})
+
+
+def test_a_folder_is_all_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "within").mkdir()
+    (tmp_path / "good.pt").write_bytes(STATE_DICT)
+    (tmp_path / "README.md").write_text("words")
+    assert dotpt.scan(tmp_path).clean
+    (tmp_path / "within/bad.bin").write_bytes(as_pt(EVIL))
+    found = dotpt.scan(str(tmp_path))
+    assert found.verdict == "dangerous"
+    assert found.findings[0].member == "within/bad.bin!data.pkl"
+    assert found.kind == "a folder of 2 files that were scanned"
 
 
 def test_every_cut_of_a_file_is_told() -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
+from time import perf_counter
 from typing import Any
 
 from dotpt.errors import DotptError, readable
@@ -114,6 +116,34 @@ def _followed(
             if progress is not None:
                 progress(done, total)
             yield findings
+
+
+def scan_as_one(folder: str | os.PathLike[str], policy: Policy) -> Findings:
+    """Scan every file in a folder: the findings of all, each file a member. What is left alone is not among them."""
+    begun = perf_counter()
+    whole, scanned = Findings(os.fspath(folder)), 0
+    for findings in scan_folder(folder, policy=policy):
+        if left_alone(findings):
+            continue
+        scanned += 1
+        name = readable(os.path.relpath(findings.path, folder))
+        for finding in findings.findings:
+            member = f"{name}!{finding.member}" if finding.member else name
+            whole.findings.append(replace(finding, member=member))
+        whole.members += findings.members
+        whole.omitted += findings.omitted
+        whole.code += [f"{name}: {line}" for line in findings.code]
+        for text, times in findings.names.items():
+            whole.names[text] = whole.names.get(text, 0) + times
+        if findings.compared is not None:
+            whole.compared = findings.compared and whole.compared is not False
+    whole.kind = f"a folder of {scanned:,} files that were scanned"
+    if not scanned:
+        problem = "Nothing in it is a file that torch or pickle loads."
+        whole.findings.append(Finding(UNREADABLE, _OTHER, problem, RULES[_OTHER].why))
+    whole.sort()
+    whole.seconds = perf_counter() - begun
+    return whole
 
 
 def cores() -> int:

@@ -35,8 +35,9 @@ def scan(
     for and every name is on the list of those known to be harmless.
 
     Args:
-        source: a path, ``http(s)://`` or fsspec address, bytes, or a binary file object. For a folder, see
-            `dotpt.scan.folders.scan_folder`.
+        source: a path, ``http(s)://`` or fsspec address, bytes, or a binary file object; or a folder, of which all
+            files are scanned, and each is a member of the findings (`dotpt.scan.folders.scan_folder` gives them
+            one by one).
         policy: what is allowed besides (`dotpt.scan.policy.Policy`).
         limits: what the file may ask for.
         verify: whether the bytes of tensors are compared with their checksums: always, never, or (None) where they are
@@ -59,7 +60,9 @@ def scan(
     policy = policy or Policy()
     policy = replace(policy, limits=limits or policy.limits, verify=policy.verify if verify is None else verify)
     if isinstance(source, (str, os.PathLike)) and Path(source).is_dir():
-        raise UsageError("This is a folder.", path=str(source), hint="dotpt.scan.folders.scan_folder, or `dotpt scan`")
+        from dotpt.scan.folders import scan_as_one
+
+        return scan_as_one(source, policy)
     findings = Findings(_name_of(source))
     try:
         _scan(findings, policy, source, storage_options)

@@ -16,6 +16,7 @@ resume: .venv-torch/ready
 
 # The whole suite with torch, and again with no torch installed, where the slow tests of what needs none are not repeated.
 test: .venv-torch/ready .venv-plain/ready
+	.venv-torch/bin/python -m compileall -q src tests # hundreds of tests start Python anew
 	.venv-torch/bin/python -m pytest $(PARALLEL)
 	.venv-plain/bin/python -m pytest $(PARALLEL) -m "not slow"
 

@@ -158,8 +158,8 @@ def test_so_it_is_for_who_scans_and_cleans(name: str, attempts: Attempts) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BIG)
 def test_a_bomb_is_harmless_on_the_main_thread(name: str, attempts: Attempts) -> None:
-    for verbs in (READS, JUDGES):
-        check(attempts.result(name, "main", verbs), verbs)
+    """Those who scan and clean read by the same code: in the small stack above they have it harder."""
+    check(attempts.result(name, "main", READS), READS)
 
 
 def test_every_limit_that_is_claimed_has_its_bomb() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,11 @@ class Folder:
         if ended == "failed":
             assert set(names(self.path)) <= {"a.pt", ".a.pt.dotpt-spare"}, f"{where}: {names(self.path)}"
         self.save()
+        for _ in range(40):  # a killed process holds its lock until it is gone, which can take a moment
+            if ended != "killed" or set(names(self.path)) <= {"a.pt", ".a.pt.dotpt-spare"}:
+                break
+            time.sleep(0.05)
+            self.save()
         assert self.target.read_bytes() == self.whole[1], where
         assert set(names(self.path)) <= {"a.pt", ".a.pt.dotpt-spare"}, f"{where}: {names(self.path)}"
 

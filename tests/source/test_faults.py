@@ -7,6 +7,7 @@ fail (`fault_sweep`), where there is one.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,12 @@ class Folder:
             if self.target.exists():
                 assert self.target.stat().st_nlink == 1, where
         else:
-            with open_sink(self.path / "other.pt", durable=False) as sink:
-                sink.commit()
+            for _ in range(40):  # a killed process holds its lock until it is gone, which can take a moment
+                with open_sink(self.path / "other.pt", durable=False) as sink:
+                    sink.commit()
+                if not any(name.endswith(".dotpt-tmp") for name in names(self.path)):
+                    break
+                time.sleep(0.05)
             self.spare |= {".a.pt.dotpt-spare"} & {name for name in names(self.path) if self.options.get("recycle")}
             assert set(names(self.path)) <= self.kept | self.spare | {"other.pt"}, f"{where}: {names(self.path)}"
             (self.path / "other.pt").unlink()
@@ -118,6 +123,7 @@ _SCRIPT = f"""
 import sys; sys.path.insert(0, {str(SOURCES)!r})
 from dotpt.source import open_sink
 import dotpt.source.targets, fcntl  # whether a module can be imported is no matter of a save
+import time
 
 def run(folder):
     data = bytes([2]) * 40_000

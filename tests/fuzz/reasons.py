@@ -77,6 +77,7 @@ REFUSALS: dict[tuple[str, str], str] = {
 }
 DIFFERENCES: dict[str, str] = {
     "UnknownQuantizer": "a quantized type in a call for plain tensors: both give a tensor that torch cannot even print",
+    "values.StorageClass' in a, 'torch.serialization.StorageType'": "a storage class as a value: both keep a stand-in",
     "not implemented for": "torch cannot compute with the type, so the two cannot be compared",
     "values.InertGlobal' in a, 'builtins.builtin_function_or_method'": "a function by itself stays a name",
     "values.InertGlobal' in a, 'builtins.function'": "a function by itself stays a name",

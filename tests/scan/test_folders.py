@@ -246,6 +246,8 @@ def deadly(monkeypatch):
             return scan.scan(path, **options)
 
         monkeypatch.setattr(folders, "scan", scan_or_die)
+        # other tests may have left threads behind, with which processes would be spawned, and know nothing of this
+        monkeypatch.setattr(workers.threading, "active_count", lambda: 1)
 
     return let
 

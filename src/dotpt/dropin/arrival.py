@@ -30,12 +30,13 @@ class _Watch(MetaPathFinder):
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != self._name:
             return None
-        # those behind it, as if it were not there: a second watch in front of this one has asked already
-        behind = sys.meta_path[sys.meta_path.index(self) + 1 :] if self in sys.meta_path else sys.meta_path
-        others = [finder for finder in behind if hasattr(finder, "find_spec")]
+        # Watches do not ask each other: that would never end, or take twice as long with each of them.
+        others = [finder for finder in sys.meta_path if hasattr(finder, "find_spec") and type(finder) is not _Watch]
         spec = next((found for finder in others if (found := finder.find_spec(name, path, target))), None)
         if spec is not None and spec.loader is not None:
-            self._watch(spec.loader)
+            for watch in reversed(sys.meta_path):  # this one answers for all: the others will not be asked
+                if type(watch) is _Watch and watch._name == name:
+                    watch._watch(spec.loader)
         return spec
 
     def _watch(self, loader: Loader) -> None:
